@@ -1,0 +1,447 @@
+//! The daemon's configuration: what can be set, its limits and its defaults. `spillwayd.toml` beside
+//! the crate is the commented sample; a test keeps the two the same.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use spillway_service::kafka::KafkaSettings;
+use spillway_service::secret::Secret;
+use spillway_service::settings::{self, Environment, Problems, Section, Size};
+use spillway_spool::{Codec, WhenFull};
+
+use crate::circuit::Policy;
+use crate::inflight::Window;
+use crate::kafka::RESERVED_OPTIONS;
+use crate::pointer::Pointer;
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Name of this daemon among others; part of the ids that it gives.
+    pub id: String,
+    /// Where records come from.
+    pub source: SourceConfig,
+    /// Where they go.
+    pub kafka: KafkaConfig,
+    /// The queue in memory.
+    pub queue: QueueConfig,
+    /// What is promised.
+    pub delivery: DeliveryConfig,
+    /// When Kafka counts as away.
+    pub breaker: BreakerConfig,
+    /// The queue on disk.
+    pub spool: spillway_spool::Config,
+    /// Time that a stop may take before what is left goes to disk.
+    pub drain_deadline: Duration,
+    /// Address of the admin endpoint; none when switched off.
+    pub admin: Option<SocketAddr>,
+    /// Level, or list of `target=level`.
+    pub log_level: String,
+}
+
+/// Where records come from.
+#[derive(Debug, Clone)]
+pub struct SourceConfig {
+    /// Value of the `spillway-source` header.
+    pub name: String,
+    /// Pointer to the upstream's own id.
+    pub id: Option<Pointer>,
+    /// Pointer to the Kafka key.
+    pub key: Option<Pointer>,
+    /// Longest record; a longer one is dropped and counted.
+    pub max_record_bytes: usize,
+    /// What is read.
+    pub kind: SourceKind,
+}
+
+impl SourceConfig {
+    /// How long the very first connection may fail before the daemon gives up; zero for ever.
+    #[must_use]
+    pub fn start_timeout(&self) -> Duration {
+        match &self.kind {
+            SourceKind::HttpNdjson(http) => http.start_timeout,
+            SourceKind::File(_) => FILE_START_TIMEOUT,
+        }
+    }
+
+    /// Whether the source can go on where it stopped.
+    #[must_use]
+    pub fn can_resume(&self) -> bool {
+        matches!(self.kind, SourceKind::File(_))
+    }
+}
+
+/// A file that is not there at the start is most likely a mistake in its path.
+const FILE_START_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What is read.
+#[derive(Debug, Clone)]
+pub enum SourceKind {
+    /// Newline-delimited JSON over HTTP.
+    HttpNdjson(HttpConfig),
+    /// Lines of a file.
+    File(FileConfig),
+}
+
+/// An HTTP stream.
+#[derive(Debug, Clone)]
+pub struct HttpConfig {
+    /// Address.
+    pub url: String,
+    /// Bearer token.
+    pub bearer_token: Option<Secret>,
+    /// Longest wait for a connection and for the response's head.
+    pub connect_timeout: Duration,
+    /// Longest silence before the connection counts as dead; zero for no limit.
+    pub idle_timeout: Duration,
+    /// Longest wait for the very first connection before the daemon gives up; zero for no limit.
+    pub start_timeout: Duration,
+    /// Longest wait between two attempts to reconnect.
+    pub reconnect_max: Duration,
+}
+
+/// A file.
+#[derive(Debug, Clone)]
+pub struct FileConfig {
+    /// Its path.
+    pub path: PathBuf,
+    /// Wait for more at the end, instead of finishing.
+    pub follow: bool,
+}
+
+/// Where records go.
+#[derive(Debug, Clone)]
+pub struct KafkaConfig {
+    /// Brokers and security.
+    pub settings: KafkaSettings,
+    /// Topic.
+    pub topic: String,
+    /// `none`, `gzip`, `snappy`, `lz4` or `zstd`.
+    pub compression: String,
+    /// How long a batch may wait for more records.
+    pub linger: Duration,
+    /// What may be in flight.
+    pub window: Window,
+    /// Longest record that the producer takes.
+    pub max_record_bytes: usize,
+}
+
+/// The queue in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueConfig {
+    /// Records.
+    pub max_records: usize,
+    /// Bytes.
+    pub max_bytes: usize,
+    /// Share, 0 to 1, from which on records go to disk although Kafka is there; above 1 for never.
+    pub spill_at: f64,
+}
+
+/// What is promised.
+#[derive(Debug, Clone, Copy)]
+pub struct DeliveryConfig {
+    /// Order across an outage.
+    pub order: Order,
+    /// What the disk is for.
+    pub journal: Journal,
+    /// Share of the window, 0 to 1, that the backlog may use beside live records when `order = fresh`.
+    pub replay_share: f64,
+}
+
+/// Order across an outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Records arrive in Kafka in the order in which they were received.
+    Arrival,
+    /// New records first, the backlog beside them.
+    Fresh,
+}
+
+/// What the disk is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Journal {
+    /// Only outages, overload and shutdown.
+    Outage,
+    /// Every record is on disk before it is sent.
+    Always,
+}
+
+/// When Kafka counts as away.
+#[derive(Debug, Clone)]
+pub struct BreakerConfig {
+    /// The machine's policy.
+    pub policy: Policy,
+    /// Longest wait for the answer to a probe.
+    pub probe_timeout: Duration,
+    /// Longest wait between two probes.
+    pub probe_wait_max: Duration,
+}
+
+impl Config {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// All problems of the file at once.
+    pub fn read(path: &Path, env: &Environment) -> Result<Self, Problems> {
+        settings::read(path, env, build)
+    }
+
+    /// As [`Self::read`], from text; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// All problems of the text at once.
+    pub fn parse(name: &str, text: &str, env: &Environment) -> Result<Self, Problems> {
+        settings::parse(name, text, env, build)
+    }
+}
+
+fn build(root: &Section<'_>) -> Config {
+    let daemon = root.section("daemon");
+    let config = Config {
+        id: daemon.get("id", host_name()),
+        source: source(&root.section("source")),
+        kafka: kafka(&root.section("kafka")),
+        queue: queue(&root.section("queue")),
+        delivery: delivery(&root.section("delivery")),
+        breaker: breaker(&root.section("breaker")),
+        spool: spool(&root.section("spool")),
+        drain_deadline: root.section("shutdown").get("drain_deadline", Duration::from_secs(20)),
+        admin: admin(&root.section("admin")),
+        log_level: log_level(&root.section("log")),
+    };
+    if config.id.is_empty() || config.id.len() > 100 {
+        daemon.problem("id", "must have 1 to 100 characters");
+    }
+    config
+}
+
+fn source(section: &Section<'_>) -> SourceConfig {
+    let kinds = [("http_ndjson", "http_ndjson"), ("file", "file")];
+    if !section.has("type") {
+        section.problem("type", "missing; add it, for example: type = \"http_ndjson\"");
+    }
+    let name = section.choice("type", &kinds);
+    let kind = match name {
+        "file" => SourceKind::File(FileConfig {
+            path: section.require("path", "\"/var/log/events.ndjson\""),
+            follow: section.get("follow", true),
+        }),
+        _ => SourceKind::HttpNdjson(http(section)),
+    };
+    let given: String = section.get("name", name.to_owned());
+    if given.is_empty() || given.len() > 100 {
+        section.problem("name", "must have 1 to 100 characters");
+    }
+    let Size(max) = section.within("max_record_bytes", Size(1 << 20), Size(1 << 10)..=Size(32 << 20));
+    SourceConfig {
+        name: given,
+        id: pointer(section, "id"),
+        key: pointer(section, "key"),
+        max_record_bytes: to_usize(max),
+        kind,
+    }
+}
+
+fn http(section: &Section<'_>) -> HttpConfig {
+    let url: String = section.require("url", "\"https://stream.example.org/events\"");
+    let https = url.starts_with("https://");
+    if !url.is_empty() && !https && !url.starts_with("http://") {
+        section.problem("url", "must begin with http:// or https://");
+    }
+    if https && !cfg!(feature = "tls") {
+        section.problem("url", "https needs a spillwayd built with --features tls");
+    }
+    HttpConfig {
+        url,
+        bearer_token: section.secret("bearer_token"),
+        connect_timeout: section.get("connect_timeout", Duration::from_secs(10)),
+        idle_timeout: section.get("idle_timeout", Duration::from_secs(60)),
+        start_timeout: section.get("start_timeout", Duration::from_secs(15)),
+        reconnect_max: section.get("reconnect_max", Duration::from_secs(30)),
+    }
+}
+
+fn pointer(section: &Section<'_>, key: &str) -> Option<Pointer> {
+    let text: String = section.optional(key)?;
+    let parsed = Pointer::parse(&text);
+    if parsed.is_none() {
+        section.problem(key, "must be a JSON pointer, such as \"/data/id\"");
+    }
+    parsed
+}
+
+fn kafka(section: &Section<'_>) -> KafkaConfig {
+    let topic: String = section.require("topic", "\"events\"");
+    if topic.len() > 249 || topic.contains(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)) {
+        section.problem("topic", "must have at most 249 letters, digits, dots, dashes and underscores");
+    }
+    let words = ["lz4", "zstd", "snappy", "gzip", "none"].map(|w| (w, w));
+    let Size(window_bytes) =
+        section.within("in_flight_bytes", Size(32 << 20), Size(64 << 10)..=Size(1 << 30));
+    let Size(max_record) = section.within("max_record_bytes", Size(1_000_000), Size(1_000)..=Size(100 << 20));
+    let compression = section.choice("compression", &words);
+    KafkaConfig {
+        settings: KafkaSettings::read(section, RESERVED_OPTIONS),
+        topic,
+        compression: compression.to_owned(),
+        linger: section.get("linger", Duration::from_millis(20)),
+        window: Window {
+            records: section.within("in_flight_records", 20_000, 1..=1_000_000),
+            bytes: to_usize(window_bytes),
+        },
+        max_record_bytes: to_usize(max_record),
+    }
+}
+
+fn queue(section: &Section<'_>) -> QueueConfig {
+    let Size(max_bytes) = section.within("max_bytes", Size(64 << 20), Size(64 << 10)..=Size(16 << 30));
+    QueueConfig {
+        max_records: section.within("max_records", 50_000, 1..=10_000_000),
+        max_bytes: to_usize(max_bytes),
+        spill_at: section.within("spill_at", 0.7, 0.01..=2.0),
+    }
+}
+
+fn delivery(section: &Section<'_>) -> DeliveryConfig {
+    DeliveryConfig {
+        order: section.choice("order", &[("arrival", Order::Arrival), ("fresh", Order::Fresh)]),
+        journal: section.choice("journal", &[("outage", Journal::Outage), ("always", Journal::Always)]),
+        replay_share: section.within("replay_share", 0.5, 0.01..=0.99),
+    }
+}
+
+fn breaker(section: &Section<'_>) -> BreakerConfig {
+    let usual = Policy::default();
+    BreakerConfig {
+        policy: Policy {
+            ack_timeout: section.get("ack_timeout", usual.ack_timeout),
+            hint_timeout: section.get("hint_timeout", usual.hint_timeout),
+            trial_timeout: section.get("trial_timeout", usual.trial_timeout),
+            stable_after: section.get("stable_after", usual.stable_after),
+            ..usual
+        },
+        probe_timeout: section.get("probe_timeout", Duration::from_secs(2)),
+        probe_wait_max: section.get("probe_wait_max", Duration::from_millis(500)),
+    }
+}
+
+fn spool(section: &Section<'_>) -> spillway_spool::Config {
+    let dir: PathBuf = section.require("dir", "\"/var/lib/spillway/spool\"");
+    let usual = spillway_spool::Config::new(dir);
+    let Size(segment_bytes) =
+        section.within("segment_bytes", Size(usual.segment_bytes), Size(1 << 20)..=Size(1 << 30));
+    let Size(quota_bytes) = section.get("quota", Size(10 << 30));
+    let Size(free_floor_bytes) = section.get("free_floor", Size(1 << 30));
+    if quota_bytes > 0 && quota_bytes < 2 * segment_bytes {
+        section.problem("quota", "must hold at least two segments (segment_bytes), or be 0 for no quota");
+    }
+    spillway_spool::Config {
+        segment_bytes,
+        quota_bytes,
+        free_floor_bytes,
+        when_full: section.choice(
+            "when_full",
+            &[
+                ("block", WhenFull::Block),
+                ("drop_oldest", WhenFull::DropOldest),
+                ("drop_newest", WhenFull::DropNewest),
+            ],
+        ),
+        codec: section.choice("codec", &[("lz4", Codec::Lz4), ("zstd", Codec::Zstd), ("none", Codec::None)]),
+        ..usual
+    }
+}
+
+fn admin(section: &Section<'_>) -> Option<SocketAddr> {
+    let text: String = section.get("listen", "127.0.0.1:9464".to_owned());
+    if text == "none" {
+        return None;
+    }
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        section.problem("listen", "must be an address with a port, such as \"127.0.0.1:9464\", or \"none\"");
+    }
+    parsed
+}
+
+fn log_level(section: &Section<'_>) -> String {
+    let level: String = section.get("level", "info".to_owned());
+    if !spillway_service::logging::is_filter(&level) {
+        section.problem(
+            "level",
+            "must be error, warn, info, debug or trace, or a list such as \"info,librdkafka=debug\"",
+        );
+    }
+    level
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The limits of the settings keep the numbers far below what a 64-bit `usize` holds.
+fn to_usize(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: &str = include_str!("../spillwayd.toml");
+
+    #[test]
+    fn the_shipped_sample_is_valid_and_shows_the_defaults() {
+        let sample = Config::parse("spillwayd.toml", SAMPLE, &Environment::default()).unwrap();
+        let bare = "[source]\ntype = 'http_ndjson'\nurl = 'http://127.0.0.1:8080/stream'\nid = '/data/id'\n[kafka]\nbrokers = '127.0.0.1:9092'\ntopic = 'events'\n[spool]\ndir = '/var/lib/spillway/spool'\n";
+        let bare = Config::parse("bare.toml", bare, &Environment::default()).unwrap();
+        assert_eq!(
+            format!("{sample:#?}"),
+            format!("{bare:#?}"),
+            "what the sample sets must be the defaults that it claims"
+        );
+    }
+
+    #[test]
+    fn the_sample_names_every_setting() {
+        // Each key of the sample, commented out or not, must be known: uncomment all and parse.
+        let all: String =
+            SAMPLE.lines().map(|l| l.strip_prefix("#: ").unwrap_or(l).to_owned() + "\n").collect();
+        let problems = Config::parse("all.toml", &all, &Environment::default()).map(|_| ()).unwrap_err();
+        let unknown: Vec<_> =
+            problems.list().iter().filter(|p| p.message.contains("unknown setting")).collect();
+        // `path` and `follow` belong to the file source, which the sample's type is not.
+        assert_eq!(
+            unknown.iter().map(|p| p.key.as_str()).collect::<Vec<_>>(),
+            ["source.path", "source.follow"]
+        );
+    }
+
+    #[test]
+    fn a_bad_file_gives_every_error_with_its_line() {
+        let text = "[source]\ntype = 'htp'\n[kafka]\ntopic = 'no spaces'\nbrokers = 'b:1'\n[queue]\nmax_records = 0\nspill_at = '70%'\n[spool]\ndir = '/x'\nquota = '1MiB'\n[admin]\nlisten = 'here'\n";
+        let problems = Config::parse("bad.toml", text, &Environment::default()).unwrap_err();
+        let lines: Vec<_> = problems.list().iter().map(|p| (p.line.unwrap(), p.key.as_str())).collect();
+        assert_eq!(
+            lines,
+            [
+                (1, "source.url"),
+                (2, "source.type"),
+                (4, "kafka.topic"),
+                (7, "queue.max_records"),
+                (8, "queue.spill_at"),
+                (11, "spool.quota"),
+                (13, "admin.listen")
+            ]
+        );
+    }
+
+    #[test]
+    fn options_that_a_promise_depends_on_cannot_be_set() {
+        let text = SAMPLE.to_owned() + "\n[kafka.options]\nacks = 1\n\"message.timeout.ms\" = 300000\n";
+        let problems = Config::parse("x.toml", &text, &Environment::default()).unwrap_err();
+        assert_eq!(problems.list().len(), 2);
+        assert!(problems.list().iter().all(|p| p.message.contains("is set by Spillway itself")));
+    }
+}

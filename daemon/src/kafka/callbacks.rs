@@ -1,0 +1,176 @@
+//! What librdkafka calls back with: delivery reports and errors, turned into ends of records and
+//! signals for the breaker. Runs on the producer's polling thread and never blocks.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_channel::Sender;
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+
+use super::{Refusal, Signal};
+use crate::circuit::Input;
+use crate::inflight::{InFlight, Landed, Opaque};
+use crate::ledger::{DropReason, Fate, Ledger};
+use crate::ring::End;
+
+/// What a failed delivery means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Kafka refuses this record, and would refuse it again.
+    Record(String),
+    /// We took it back ourselves.
+    Recalled,
+    /// Kafka is away, or refuses all records.
+    Outage(String),
+    /// The producer is broken for good.
+    Fatal(String),
+}
+
+impl From<&KafkaError> for Failure {
+    fn from(error: &KafkaError) -> Self {
+        use RDKafkaErrorCode as Code;
+        match error.rdkafka_error_code() {
+            Some(
+                Code::MessageSizeTooLarge
+                | Code::InvalidMessageSize
+                | Code::MessageBatchTooLarge
+                | Code::InvalidTimestamp
+                | Code::InvalidRecord
+                | Code::UnsupportedForMessageFormat,
+            ) => Self::Record(error.to_string()),
+            Some(Code::PurgeQueue | Code::PurgeInflight) => Self::Recalled,
+            Some(
+                Code::Fatal
+                | Code::OutOfOrderSequenceNumber
+                | Code::ProducerFenced
+                | Code::InvalidProducerEpoch,
+            ) => Self::Fatal(error.to_string()),
+            _ => Self::Outage(error.to_string()),
+        }
+    }
+}
+
+/// The callbacks of one session.
+pub(crate) struct Callbacks {
+    flight: Arc<InFlight>,
+    ledger: Arc<Ledger>,
+    acks: Arc<AtomicU64>,
+    signals: Sender<Signal>,
+    refusals: Sender<Refusal>,
+    /// One failed delivery opens the breaker; thousands more would only fill its channel.
+    failure_told: AtomicBool,
+}
+
+impl Callbacks {
+    pub(super) fn new(
+        flight: Arc<InFlight>,
+        ledger: Arc<Ledger>,
+        acks: Arc<AtomicU64>,
+        signals: Sender<Signal>,
+        refusals: Sender<Refusal>,
+    ) -> Self {
+        Self { flight, ledger, acks, signals, refusals, failure_told: AtomicBool::new(false) }
+    }
+
+    fn acked(&self, opaque: Opaque) {
+        self.acks.fetch_add(1, Ordering::Relaxed);
+        if let Some(Landed::Direct(record)) = self.flight.finish(opaque, End::Acked) {
+            self.ledger.settle(record, Fate::Acked);
+        }
+    }
+
+    fn failed(&self, opaque: Opaque, failure: Failure) {
+        match failure {
+            Failure::Record(reason) => self.refused(opaque, reason),
+            Failure::Recalled => self.flight.fail(opaque),
+            Failure::Outage(what) => self.fail_and_tell(opaque, Input::DeliveryFailed(what)),
+            Failure::Fatal(what) => self.fail_and_tell(opaque, Input::Fatal(what)),
+        }
+    }
+
+    fn fail_and_tell(&self, opaque: Opaque, input: Input) {
+        self.flight.fail(opaque);
+        if !self.failure_told.swap(true, Ordering::Relaxed) {
+            self.tell(input);
+        }
+    }
+
+    fn refused(&self, opaque: Opaque, reason: String) {
+        let refusal = match self.flight.envelope(opaque) {
+            Some(envelope) => {
+                Refusal::Replayed { flight: Arc::clone(&self.flight), opaque, envelope, reason }
+            }
+            None => match self.flight.finish(opaque, End::Refused) {
+                Some(Landed::Direct(record)) => Refusal::Direct { record, reason },
+                Some(Landed::Replayed(_)) | None => return,
+            },
+        };
+        hand_over(&self.refusals, &self.ledger, refusal);
+    }
+
+    /// The breaker's channel is bounded; when it is full the breaker has more than enough to go by.
+    fn tell(&self, input: Input) {
+        let _ = self.signals.try_send(Signal::Input(input));
+    }
+}
+
+/// Hands a refusal to spill, which has ended only when the daemon stops; a record of the spool is still
+/// on disk then.
+pub(super) fn hand_over(refusals: &Sender<Refusal>, ledger: &Ledger, refusal: Refusal) {
+    if let Err(crossbeam_channel::SendError(Refusal::Direct { record, .. })) = refusals.send(refusal) {
+        ledger.settle(record, Fate::Dropped(DropReason::Shutdown));
+    }
+}
+
+impl ProducerContext for Callbacks {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        match result {
+            Ok(_) => self.acked(Opaque(opaque)),
+            Err((error, _)) => self.failed(Opaque(opaque), Failure::from(error)),
+        }
+    }
+}
+
+impl ClientContext for Callbacks {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka reports an error");
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.tell(Input::AllBrokersDown),
+            Some(RDKafkaErrorCode::Fatal) => self.tell(Input::Fatal(reason.to_owned())),
+            _ => self.tell(Input::ClientError(reason.to_owned())),
+        }
+    }
+}
+
+/// librdkafka's own log. Its errors are about connections: the breaker says what they come to, so they
+/// are details here.
+pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+    tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn failures_are_told_apart() {
+        let of = |code| Failure::from(&KafkaError::MessageProduction(code));
+        assert!(matches!(of(RDKafkaErrorCode::MessageSizeTooLarge), Failure::Record(_)));
+        assert!(matches!(of(RDKafkaErrorCode::InvalidRecord), Failure::Record(_)));
+        assert_eq!(of(RDKafkaErrorCode::PurgeInflight), Failure::Recalled);
+        assert!(matches!(of(RDKafkaErrorCode::Fatal), Failure::Fatal(_)));
+        assert!(matches!(of(RDKafkaErrorCode::NotEnoughReplicas), Failure::Outage(_)));
+        assert!(matches!(of(RDKafkaErrorCode::UnknownTopicOrPartition), Failure::Outage(_)));
+        assert!(matches!(of(RDKafkaErrorCode::TopicAuthorizationFailed), Failure::Outage(_)));
+    }
+}

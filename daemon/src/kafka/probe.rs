@@ -1,0 +1,112 @@
+//! Asks the brokers whether the topic can be written: a metadata request on a thread of its own, so
+//! that no task ever blocks on it. One request at a time.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rdkafka::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, Producer};
+
+use super::{Kafka, Signal, callbacks, set_reconnect_defaults};
+use crate::config::KafkaConfig;
+
+/// The probing thread's handle; dropping it ends the thread after the request under way.
+pub(crate) struct Prober {
+    requests: Sender<()>,
+}
+
+impl Prober {
+    /// Starts the thread. Answers go to the breaker's channel; the number of partitions to `kafka`.
+    pub(crate) fn start(config: &KafkaConfig, kafka: Arc<Kafka>, timeout: Duration) -> std::io::Result<Self> {
+        let mut client = config.settings.client_config();
+        client.set("client.id", "spillwayd-probe");
+        set_reconnect_defaults(&mut client, config);
+        let (requests, inbox) = bounded(1);
+        let worker = Worker { client, kafka, timeout, producer: None };
+        std::thread::Builder::new().name("prober".to_owned()).spawn(move || worker.run(&inbox))?;
+        Ok(Self { requests })
+    }
+
+    /// Asks for a probe, unless one is under way.
+    pub(crate) fn request(&self) {
+        // Full means that one is waiting already.
+        let _ = self.requests.try_send(());
+    }
+}
+
+struct Worker {
+    client: ClientConfig,
+    kafka: Arc<Kafka>,
+    timeout: Duration,
+    producer: Option<BaseProducer<Quiet>>,
+}
+
+impl Worker {
+    fn run(mut self, inbox: &Receiver<()>) {
+        while inbox.recv().is_ok() {
+            let answer = self.probe();
+            if answer.is_err() {
+                // A fresh client next time: it resolves names anew and has no waits to sit out.
+                self.producer = None;
+            }
+            if self.kafka.signals.send(Signal::Probe(answer)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn probe(&mut self) -> Result<(), String> {
+        let partitions = self.partitions().map_err(|error| error.to_string())?;
+        if partitions.total == 0 {
+            return Err(format!("topic {:?} does not exist or has no partitions", self.kafka.topic));
+        }
+        if partitions.led == 0 {
+            return Err(format!(
+                "none of the {} partitions of topic {:?} has a leader",
+                partitions.total, self.kafka.topic
+            ));
+        }
+        self.kafka.partitions.store(partitions.total, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn partitions(&mut self) -> Result<Partitions, KafkaError> {
+        let producer = match &self.producer {
+            Some(producer) => producer,
+            None => self.producer.insert(self.client.create_with_context(Quiet)?),
+        };
+        let metadata = producer.client().fetch_metadata(Some(&self.kafka.topic), self.timeout)?;
+        let Some(topic) = metadata.topics().first() else { return Ok(Partitions { total: 0, led: 0 }) };
+        if let Some(error) = topic.error() {
+            return Err(KafkaError::MetadataFetch(error.into()));
+        }
+        let led = topic.partitions().iter().filter(|p| p.leader() >= 0).count();
+        Ok(Partitions { total: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX), led })
+    }
+}
+
+struct Partitions {
+    total: i32,
+    led: usize,
+}
+
+/// Its errors show in the answer.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        callbacks::log(level, facility, message);
+    }
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "the probe's client reports an error");
+    }
+}
+
+impl rdkafka::producer::ProducerContext for Quiet {
+    type DeliveryOpaque = ();
+    fn delivery(&self, _: &rdkafka::message::DeliveryResult<'_>, (): ()) {}
+}

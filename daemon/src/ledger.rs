@@ -1,0 +1,261 @@
+//! The accounting: every record that was received ends in exactly one fate.
+//!
+//! ```text
+//! received = acked + spooled + dropped(reason) + unaccounted     once nothing is in memory
+//! spooled  = replayed + dead + backlog on disk (+ what the spool itself lost and counts)
+//! ```
+//!
+//! `unaccounted` counts records whose guard was dropped without a fate: a bug, 0 in every test.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::frontier::Frontier;
+use crate::record::{Record, Seq};
+
+/// Where a record ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Kafka has it.
+    Acked,
+    /// The disk has it; from here the spool answers for it.
+    Spooled,
+    /// It is gone, for this reason.
+    Dropped(DropReason),
+}
+
+/// Why a record was dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DropReason {
+    /// Kafka refused it for itself (too large, invalid). It is kept as a dead letter.
+    Refused,
+    /// It is larger than the spool can hold.
+    TooLarge,
+    /// The spool is full and `when_full = "drop_newest"`.
+    SpoolFull,
+    /// The daemon stopped, and neither Kafka nor the disk would take it.
+    Shutdown,
+}
+
+impl DropReason {
+    /// All reasons, in the order of their counters.
+    pub const ALL: [Self; 4] = [Self::Refused, Self::TooLarge, Self::SpoolFull, Self::Shutdown];
+
+    /// Its name in metrics and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::TooLarge => "too_large",
+            Self::SpoolFull => "spool_full",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+/// Counts the fates. Shared by all tasks; every counter only grows.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    received: AtomicU64,
+    received_bytes: AtomicU64,
+    acked: AtomicU64,
+    spooled: AtomicU64,
+    dropped: [Drops; DropReason::ALL.len()],
+    unaccounted: AtomicU64,
+    replayed: AtomicU64,
+    replay_refused: AtomicU64,
+    frontier: Frontier,
+}
+
+/// Drops of one reason; the times are unix milliseconds, 0 for never.
+#[derive(Debug, Default)]
+struct Drops {
+    records: AtomicU64,
+    bytes: AtomicU64,
+    first_ms: AtomicU64,
+    last_ms: AtomicU64,
+}
+
+/// A copy of the counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Records taken from the upstream.
+    pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Records that Kafka acknowledged straight from memory.
+    pub acked: u64,
+    /// Records written to the spool.
+    pub spooled: u64,
+    /// Records that Kafka acknowledged after they were read back from the spool.
+    pub replayed: u64,
+    /// Records from the spool that Kafka refused for themselves; they are dead letters.
+    pub replay_refused: u64,
+    /// Records dropped, by reason; only reasons that occurred.
+    pub dropped: Vec<Dropped>,
+    /// Records that ended without a fate: a bug unless it is 0.
+    pub unaccounted: u64,
+}
+
+/// Drops of one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dropped {
+    /// The reason's name.
+    pub reason: &'static str,
+    /// Records.
+    pub records: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// When the first was dropped, unix milliseconds.
+    pub first_ms: u64,
+    /// When the last was dropped, unix milliseconds.
+    pub last_ms: u64,
+}
+
+impl Counts {
+    /// Records dropped for any reason.
+    #[must_use]
+    pub fn dropped_records(&self) -> u64 {
+        self.dropped.iter().map(|d| d.records).sum()
+    }
+
+    /// Records received that have no fate yet: they are in memory.
+    #[must_use]
+    pub fn in_memory(&self) -> u64 {
+        self.received - self.acked - self.spooled - self.dropped_records() - self.unaccounted
+    }
+}
+
+impl Ledger {
+    /// A ledger. `track_frontier` is for sources that can resume: it costs a lock per record.
+    #[must_use]
+    pub fn new(track_frontier: bool) -> Arc<Self> {
+        Arc::new(Self { frontier: Frontier::new(track_frontier), ..Self::default() })
+    }
+
+    /// Notes that a record was received; the guard goes into the record.
+    pub fn receive(self: &Arc<Self>, seq: Seq, bytes: usize) -> Guard {
+        self.received.fetch_add(1, Relaxed);
+        self.received_bytes.fetch_add(bytes as u64, Relaxed);
+        self.frontier.begin(seq);
+        Guard { ledger: Some(Arc::clone(self)) }
+    }
+
+    /// Ends a record.
+    pub fn settle(&self, mut record: Record, fate: Fate) {
+        record.guard.ledger = None;
+        match fate {
+            Fate::Acked => self.acked.fetch_add(1, Relaxed),
+            Fate::Spooled => self.spooled.fetch_add(1, Relaxed),
+            Fate::Dropped(reason) => self.drop_record(reason, record.cost()),
+        };
+        self.frontier.end(record.seq);
+    }
+
+    /// Takes back a receipt: the record was not taken into the queue, and its source still has it.
+    pub fn unreceive(&self, mut record: Record) {
+        record.guard.ledger = None;
+        self.received_bytes.fetch_sub(record.value.len() as u64, Relaxed);
+        self.received.fetch_sub(1, Relaxed);
+    }
+
+    fn drop_record(&self, reason: DropReason, bytes: usize) -> u64 {
+        let drops = &self.dropped[reason as usize];
+        let now = unix_ms();
+        // A first time once set stays; a failed exchange means that another was first.
+        let _ = drops.first_ms.compare_exchange(0, now, Relaxed, Relaxed);
+        drops.last_ms.store(now, Relaxed);
+        drops.bytes.fetch_add(bytes as u64, Relaxed);
+        drops.records.fetch_add(1, Relaxed)
+    }
+
+    /// Counts records of the spool that are done: acknowledged by Kafka, and refused and kept as dead
+    /// letters.
+    pub fn replayed(&self, acked: u64, refused: u64) {
+        self.replayed.fetch_add(acked, Relaxed);
+        self.replay_refused.fetch_add(refused, Relaxed);
+    }
+
+    /// The source's cursors and how far they are durable.
+    #[must_use]
+    pub fn frontier(&self) -> &Frontier {
+        &self.frontier
+    }
+
+    /// The counters now. Fates are read before receipts, so that no difference comes out negative.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let dropped = DropReason::ALL.iter().zip(&self.dropped).filter_map(|(reason, d)| {
+            let records = d.records.load(Relaxed);
+            (records > 0).then(|| Dropped {
+                reason: reason.name(),
+                records,
+                bytes: d.bytes.load(Relaxed),
+                first_ms: d.first_ms.load(Relaxed),
+                last_ms: d.last_ms.load(Relaxed),
+            })
+        });
+        let mut counts = Counts {
+            acked: self.acked.load(Relaxed),
+            spooled: self.spooled.load(Relaxed),
+            dropped: dropped.collect(),
+            unaccounted: self.unaccounted.load(Relaxed),
+            replayed: self.replayed.load(Relaxed),
+            replay_refused: self.replay_refused.load(Relaxed),
+            received: 0,
+            received_bytes: self.received_bytes.load(Relaxed),
+        };
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        let settled = counts.acked + counts.spooled + counts.dropped_records() + counts.unaccounted;
+        counts.received = self.received.load(Relaxed).max(settled);
+        counts
+    }
+}
+
+/// Sits in a record until it is settled.
+#[derive(Debug)]
+pub struct Guard {
+    ledger: Option<Arc<Ledger>>,
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(ledger) = &self.ledger {
+            ledger.unaccounted.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+/// Milliseconds since 1970 by the wall clock; 0 before that.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::record;
+
+    #[test]
+    fn every_fate_is_counted_once() {
+        let ledger = Ledger::new(false);
+        for (seq, fate) in [(1, Fate::Acked), (2, Fate::Spooled), (3, Fate::Dropped(DropReason::SpoolFull))] {
+            ledger.settle(record(&ledger, seq, b"abc"), fate);
+        }
+        let waiting = record(&ledger, 4, b"abc");
+        let counts = ledger.counts();
+        assert_eq!((counts.received, counts.received_bytes), (4, 12));
+        assert_eq!((counts.acked, counts.spooled, counts.dropped_records()), (1, 1, 1));
+        assert_eq!((counts.dropped[0].reason, counts.dropped[0].bytes), ("spool_full", 3));
+        assert!(counts.dropped[0].first_ms > 0);
+        assert_eq!((counts.in_memory(), counts.unaccounted), (1, 0));
+        drop(waiting);
+        assert_eq!(ledger.counts().unaccounted, 1, "a record without a fate must show");
+    }
+}

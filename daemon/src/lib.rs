@@ -1,0 +1,34 @@
+//! spillwayd: streams events into Kafka and loses none while Kafka is away.
+//!
+//! Five tasks, see [`tasks`]; every record ends in exactly one fate, see [`ledger`]; what is promised
+//! when is in `docs/delivery.md`. The library runs the daemon inside another program, as the demo does:
+//! [`Config::parse`], [`Daemon::start`], [`Daemon::status`], [`Daemon::watch`], [`Daemon::wait`].
+
+mod admin;
+pub mod circuit;
+pub mod config;
+mod error;
+pub mod frontier;
+pub mod health;
+pub mod inflight;
+pub mod kafka;
+pub mod lane;
+pub mod ledger;
+pub mod metrics;
+mod pipeline;
+pub mod pointer;
+pub mod queue;
+pub mod record;
+pub mod ring;
+pub mod shutdown;
+pub mod sources;
+pub mod status;
+pub mod systemd;
+pub mod tasks;
+#[cfg(test)]
+mod testing;
+
+pub use config::Config;
+pub use error::StartError;
+pub use pipeline::{Daemon, Outcome, Reason, Watch};
+pub use status::Status;

@@ -1,0 +1,120 @@
+//! The daemon's metrics, all in this file: names, units and help. They are read off one [`Status`] at
+//! each scrape, so that the figures of a scrape belong together and nothing is counted twice.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::circuit::State;
+use crate::ledger::Dropped;
+use crate::status::Status;
+
+/// The status in the Prometheus text format.
+///
+/// # Errors
+/// Only if writing to a string fails.
+pub fn encode(status: Status) -> Result<String, fmt::Error> {
+    let mut registry = Registry::with_prefix("spillway");
+    registry.register_collector(Box::new(Snapshot(status)));
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[derive(Debug)]
+struct Snapshot(Status);
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Status { counts, queue, in_flight, spool, source, .. } = &self.0;
+        for (name, help, value) in [
+            ("received_records", "Records taken from the upstream", counts.received),
+            ("received_bytes", "Bytes of the records taken from the upstream", counts.received_bytes),
+            ("acked_records", "Records acknowledged by Kafka straight from memory", counts.acked),
+            ("spooled_records", "Records written to the spool", counts.spooled),
+            ("replayed_records", "Records of the spool acknowledged by Kafka", counts.replayed),
+            (
+                "replay_refused_records",
+                "Records of the spool that Kafka refused for themselves",
+                counts.replay_refused,
+            ),
+            ("unaccounted_records", "Records that ended without a fate; a bug unless 0", counts.unaccounted),
+            ("source_connects", "Connections made to the upstream", source.connects),
+            ("source_torn_lines", "Torn last lines, never emitted", source.torn),
+            ("source_too_long_lines", "Lines over the limit, dropped", source.too_long),
+            ("source_keep_alives", "Empty lines", source.keep_alives),
+            ("breaker_opened", "How often the breaker opened", self.0.breaker_opened),
+            ("spool_quarantined_records", "Records lost in corrupt frames", spool.quarantined_records),
+        ] {
+            counter(&mut encoder, name, help, value)?;
+        }
+        for (name, help, value) in [
+            ("queue_records", "Records in the queue in memory", queue.records as u64),
+            ("queue_bytes", "Bytes in the queue in memory", queue.bytes as u64),
+            (
+                "in_flight_direct_records",
+                "Records of the queue handed to Kafka and not acknowledged",
+                in_flight.direct as u64,
+            ),
+            (
+                "in_flight_replay_records",
+                "Records of the spool handed to Kafka and not acknowledged",
+                in_flight.replay as u64,
+            ),
+            ("in_flight_oldest_milliseconds", "Age of the oldest record in flight", in_flight.oldest_ms),
+            ("spool_records", "Records waiting on disk", spool.records),
+            ("spool_bytes", "Bytes of the records waiting on disk", spool.bytes),
+            ("spool_disk_bytes", "Bytes of the spool's segments", spool.disk_bytes),
+            ("spool_failing", "1 while the disk takes nothing", u64::from(spool.problem.is_some())),
+            ("source_connected", "1 while the upstream is connected", u64::from(source.connected)),
+            ("at_risk_records", "Records that a kill -9 would lose right now", self.0.at_risk_records),
+        ] {
+            gauge(&mut encoder, name, help, value)?;
+        }
+        breaker(&mut encoder, self.0.breaker)?;
+        dropped(&mut encoder, &counts.dropped)
+    }
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let metric = ConstCounter::new(value);
+    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+/// One series a state, 1 for the one it is in.
+fn breaker(encoder: &mut DescriptorEncoder<'_>, state: State) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(
+        "breaker_state",
+        "1 for the state that the breaker is in",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (name, each) in [("closed", State::Closed), ("half_open", State::HalfOpen), ("open", State::Open)] {
+        ConstGauge::new(i64::from(each == state)).encode(family.encode_family(&[("state", name)])?)?;
+    }
+    Ok(())
+}
+
+fn dropped(encoder: &mut DescriptorEncoder<'_>, dropped: &[Dropped]) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(
+        "dropped_records",
+        "Records dropped, by reason",
+        None,
+        MetricType::Counter,
+    )?;
+    for reason in crate::ledger::DropReason::ALL {
+        let records = dropped.iter().find(|d| d.reason == reason.name()).map_or(0, |d| d.records);
+        ConstCounter::new(records).encode(family.encode_family(&[("reason", reason.name())])?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,231 @@
+//! Replay: the only remover of the spool. Reads it in order, sends, and acknowledges to the spool only
+//! what is done without a gap. What is in flight is bounded by the window, so memory is bounded
+//! whatever the backlog.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use spillway_spool::{Batch, Reader};
+
+use crate::circuit::State;
+use crate::config::{Journal, Order};
+use crate::inflight::{InFlight, Load, Replayed, Window};
+use crate::kafka::{SendError, Session};
+use crate::lane::Lane;
+use crate::pipeline::Shared;
+use crate::record;
+use crate::shutdown::Phase;
+use crate::tasks::LOOK_EVERY;
+
+/// The trickle of real records that HalfOpen tries with.
+const TRIAL: Window = Window { records: 50, bytes: 1 << 20 };
+/// After a read error, how soon the spool is read again.
+const READ_RETRY: Duration = Duration::from_millis(500);
+/// Records sent under one permit.
+const BATCH: usize = 64;
+
+/// What replay has to do next.
+enum Event {
+    /// Another session than before: start again at the first record that is not done.
+    NewSession(Arc<Session>),
+    /// No session, or the breaker is Open.
+    Away,
+    /// Send what was read.
+    Send,
+    /// The window is full.
+    Full(Window),
+    /// Read on.
+    Read,
+    /// The daemon stops.
+    Finish,
+}
+
+/// Runs until the daemon stops.
+pub(crate) fn run(shared: &Shared, reader: Reader) {
+    let mut replay = Replay { shared, reader, session: None, current: None };
+    loop {
+        replay.acknowledge();
+        match replay.next() {
+            Event::NewSession(session) => replay.start_again(session),
+            Event::Away => replay.wait_for_kafka(),
+            Event::Send => replay.send(),
+            Event::Full(window) => replay.wait_for_room(window),
+            Event::Read => replay.read(),
+            Event::Finish => {
+                replay.acknowledge();
+                shared.lane.shift(&[Lane::Handover], Lane::Spilling);
+                shared.shutdown.replay_is_done();
+                return;
+            }
+        }
+    }
+}
+
+struct Replay<'a> {
+    shared: &'a Shared,
+    reader: Reader,
+    session: Option<Arc<Session>>,
+    /// The batch that is being sent, and the index of its next record.
+    current: Option<(Batch, usize)>,
+}
+
+impl Replay<'_> {
+    fn next(&self) -> Event {
+        let shared = self.shared;
+        if shared.shutdown.phase() >= Phase::Draining && self.is_finished() {
+            return Event::Finish;
+        }
+        let current = shared.kafka.session();
+        let number = |s: &Option<Arc<Session>>| s.as_ref().map(|s| s.number);
+        let state = shared.breaker.state();
+        match current {
+            Some(session) if Some(session.number) != number(&self.session) => Event::NewSession(session),
+            None => Event::Away,
+            Some(_) if state == State::Open || shared.shutdown.phase() >= Phase::Draining => Event::Away,
+            Some(session) => {
+                let window = self.window(state);
+                match &self.current {
+                    Some(_) if self.has_room(&session.flight, window) => Event::Send,
+                    Some(_) => Event::Full(window),
+                    None => Event::Read,
+                }
+            }
+        }
+    }
+
+    /// A stop sends nothing new; it waits for what is in flight, while that can still land.
+    fn is_finished(&self) -> bool {
+        let in_flight = self.session.as_ref().is_some_and(|s| s.flight.load().replay > 0);
+        !in_flight || self.shared.breaker.state() == State::Open || self.shared.shutdown.is_overdue()
+    }
+
+    fn window(&self, state: State) -> Window {
+        let whole = self.shared.kafka.window();
+        let delivery = self.shared.config.delivery;
+        match (state, delivery.order, delivery.journal) {
+            (State::HalfOpen, _, _) => TRIAL,
+            (_, Order::Fresh, Journal::Outage) => share(whole, delivery.replay_share),
+            _ => whole,
+        }
+    }
+
+    fn has_room(&self, flight: &InFlight, window: Window) -> bool {
+        self.leaves_room(flight.load(), window)
+    }
+
+    /// With `order = "fresh"` the share is the backlog's own; else both lanes share the window.
+    fn leaves_room(&self, mut load: Load, window: Window) -> bool {
+        if self.shared.config.delivery.order == Order::Fresh {
+            (load.direct, load.direct_bytes) = (0, 0);
+        }
+        load.fits(window)
+    }
+
+    fn start_again(&mut self, session: Arc<Session>) {
+        self.reader.rewind();
+        self.current = None;
+        self.session = Some(session);
+    }
+
+    fn wait_for_kafka(&self) {
+        if self.shared.breaker.state() == State::Open {
+            // A handover that the outage overtook: what waits in the queue goes to disk.
+            self.shared.lane.shift(&[Lane::Handover], Lane::Spilling);
+        }
+        self.shared.breaker.wait_for_change(LOOK_EVERY);
+    }
+
+    fn wait_for_room(&self, window: Window) {
+        let Some(session) = &self.session else { return };
+        session.flight.wait_until(LOOK_EVERY, |load| self.leaves_room(load, window));
+    }
+
+    fn read(&mut self) {
+        match self.reader.next() {
+            Ok(Some(batch)) => self.current = Some((batch, 0)),
+            Ok(None) => self.caught_up(),
+            Err(error) => {
+                tracing::error!(event = "spool_unreadable", %error, "the spool cannot be read; trying again");
+                std::thread::sleep(READ_RETRY);
+            }
+        }
+    }
+
+    /// All of the spool was sent: with `order = "arrival"` produce may take over, once spill has paused.
+    fn caught_up(&self) {
+        let shared = self.shared;
+        let delivery = shared.config.delivery;
+        let hands_over = delivery.order == Order::Arrival && delivery.journal == Journal::Outage;
+        if hands_over && shared.breaker.state() == State::Closed {
+            if shared.lane.shift(&[Lane::Handover], Lane::Direct) {
+                tracing::info!(
+                    event = "caught_up",
+                    "the backlog is sent; records go straight to Kafka again"
+                );
+                return;
+            }
+            shared.lane.want_handover();
+        }
+        // Whether something came or not, the next round looks.
+        let _ = self.reader.wait(LOOK_EVERY);
+    }
+
+    fn send(&mut self) {
+        let (Some(session), Some((batch, mut index))) = (self.session.clone(), self.current.take()) else {
+            return;
+        };
+        let Some(permit) = session.permit() else { return };
+        let window = self.window(self.shared.breaker.state());
+        let now = Instant::now();
+        let end = (index + BATCH).min(batch.records() as usize);
+        while index < end && self.has_room(&session.flight, window) {
+            let envelope = batch.record(index);
+            let spool_seq = batch.first_seq() + index as u64;
+            let opaque = session.flight.admit_replay(Replayed { spool_seq, envelope: envelope.clone() }, now);
+            let sent = match record::decode(&envelope) {
+                Ok(outgoing) => self.shared.kafka.send(&permit, &outgoing, opaque),
+                Err(error) => Err(SendError::Refused(error.to_string())),
+            };
+            match sent {
+                Ok(()) => {}
+                Err(SendError::Refused(reason)) => {
+                    self.shared.kafka.refuse_replayed(&session, opaque, envelope, reason)
+                }
+                Err(SendError::Full) => {
+                    session.flight.withdraw_replay();
+                    break;
+                }
+                Err(SendError::Failed(what)) => {
+                    session.flight.withdraw_replay();
+                    self.shared.kafka.tell_failure(what);
+                    break;
+                }
+            }
+            index += 1;
+        }
+        if index < batch.records() as usize {
+            self.current = Some((batch, index));
+        }
+    }
+
+    fn acknowledge(&mut self) {
+        let Some(session) = &self.session else { return };
+        let progress = session.flight.take_progress();
+        self.shared.ledger.replayed(progress.tally.acked, progress.tally.refused);
+        let Some(through) = progress.through else { return };
+        if let Err(error) = self.reader.acknowledge(through) {
+            tracing::warn!(event = "spool_not_acknowledged", %error, "what Kafka has of the spool cannot be noted; a restart would send it again");
+        }
+    }
+}
+
+fn share(window: Window, share: f64) -> Window {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share below 1 of a size in memory"
+    )]
+    let part = |whole: usize| ((whole as f64 * share) as usize).max(1);
+    Window { records: part(window.records), bytes: part(window.bytes) }
+}

@@ -1,0 +1,181 @@
+//! The daemon as a library through outages: every record by id, its bytes, and the order.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{PATIENCE, Rig, wait_until};
+use spillway_daemon::circuit::State;
+use spillway_daemon::{Daemon, Outcome, Reason};
+use spillway_testkit::upstream::Options;
+
+const RECORDS: usize = 6_000;
+
+/// Runs `RECORDS` records through the daemon; in the middle all brokers are away while `during` many
+/// more come in. Stops the daemon once everything is acknowledged.
+fn run(rig: &Rig, seed: u64, more: &str) -> Outcome {
+    let third = RECORDS as u64 / 3;
+    let upstream =
+        rig.upstream(seed, RECORDS, Options { rate: 4_000, pause_at: Some(third), ..Options::default() });
+    let daemon = Daemon::start(rig.config(&upstream.url(), more)).unwrap();
+    let watch = daemon.watch();
+    assert!(upstream.wait_served(third, PATIENCE));
+    rig.mock.all_down().unwrap();
+    upstream.resume();
+    assert!(upstream.wait_served(2 * third, PATIENCE));
+    wait_until("the breaker opens", || watch.status().breaker == State::Open);
+    wait_until("records go to disk", || watch.status().counts.spooled > 0);
+    rig.mock.all_up().unwrap();
+    assert!(upstream.wait_served(RECORDS as u64, PATIENCE));
+    wait_until("everything is acknowledged", || {
+        let status = watch.status();
+        status.counts.acked + status.counts.replayed == RECORDS as u64 && status.spool.records == 0
+    });
+    watch.stop();
+    daemon.wait()
+}
+
+fn assert_accounts(outcome: &Outcome) {
+    let counts = &outcome.counts;
+    assert!(matches!(outcome.reason, Reason::Stopped), "{:?}", outcome.reason);
+    assert_eq!(counts.received, RECORDS as u64);
+    assert_eq!(counts.received, counts.acked + counts.spooled, "{counts:?}");
+    assert_eq!(counts.spooled, counts.replayed, "{counts:?}");
+    assert_eq!((counts.dropped_records(), counts.unaccounted, outcome.backlog), (0, 0, 0), "{counts:?}");
+}
+
+#[test]
+fn arrival_keeps_every_record_and_the_order_across_an_outage() {
+    let rig = Rig::start();
+    let outcome = run(&rig, 1, "[delivery]\norder = 'arrival'\n");
+    assert_accounts(&outcome);
+    assert!(outcome.counts.spooled > 0 && outcome.counts.acked > 0, "both ways were taken");
+    let verdict = rig.verdict(RECORDS);
+    assert!(verdict.is_complete(), "{verdict:?}");
+    assert_eq!(verdict.disorder, [], "the order of arrival");
+    assert!(verdict.scattered.is_empty(), "a duplicate meets its twin in the same partition");
+}
+
+#[test]
+fn fresh_keeps_every_record() {
+    let rig = Rig::start();
+    let outcome = run(&rig, 2, "[delivery]\norder = 'fresh'\n");
+    assert_accounts(&outcome);
+    let verdict = rig.verdict(RECORDS);
+    assert!(verdict.is_complete(), "{verdict:?}");
+}
+
+#[test]
+fn always_puts_every_record_on_disk_first() {
+    let rig = Rig::start();
+    let outcome = run(&rig, 3, "[delivery]\njournal = 'always'\n");
+    assert_accounts(&outcome);
+    assert_eq!((outcome.counts.acked, outcome.counts.spooled), (0, RECORDS as u64));
+    let verdict = rig.verdict(RECORDS);
+    assert!(verdict.is_complete(), "{verdict:?}");
+    assert_eq!(verdict.disorder, []);
+}
+
+#[test]
+fn an_overload_runs_to_disk_and_keeps_the_order() {
+    let rig = Rig::start();
+    for broker in 1..=3 {
+        rig.mock.round_trip(broker, Duration::from_millis(200)).unwrap();
+    }
+    let upstream = rig.upstream(4, RECORDS, Options { rate: 15_000, ..Options::default() });
+    let more = "in_flight_records = 100\n";
+    let text = rig.config_text(&upstream.url(), "[admin]\nlisten = 'none'\n[queue]\nmax_records = 500\n");
+    let text = text.replace("linger = '5ms'\n", &format!("linger = '5ms'\n{more}"));
+    let config =
+        spillway_daemon::Config::parse("t", &text, &spillway_service::settings::Environment::default())
+            .unwrap();
+    let daemon = Daemon::start(config).unwrap();
+    let watch = daemon.watch();
+    wait_until("the overload shows on disk", || watch.status().counts.spooled > 0);
+    for broker in 1..=3 {
+        rig.mock.round_trip(broker, Duration::ZERO).unwrap();
+    }
+    let verdict = rig.verdict(RECORDS);
+    assert!(verdict.is_complete(), "{verdict:?}");
+    assert_eq!(verdict.disorder, []);
+    wait_until("everything is acknowledged", || {
+        watch.status().counts.in_memory() == 0 && watch.status().spool.records == 0
+    });
+    watch.stop();
+    assert_accounts(&daemon.wait());
+}
+
+#[test]
+fn a_record_that_kafka_refuses_is_a_dead_letter_and_blocks_nothing() {
+    let rig = Rig::start();
+    let upstream = rig.upstream(5, 500, Options { rate: 5_000, ..Options::default() });
+    let text = rig.config_text(&upstream.url(), "[admin]\nlisten = 'none'\n");
+    // Some of the generated records are larger than this, most are not.
+    let text = text.replace("linger = '5ms'\n", "linger = '5ms'\nmax_record_bytes = 2000\n");
+    let config =
+        spillway_daemon::Config::parse("t", &text, &spillway_service::settings::Environment::default())
+            .unwrap();
+    let daemon = Daemon::start(config).unwrap();
+    let watch = daemon.watch();
+    wait_until("all records have a fate", || {
+        let counts = watch.status().counts;
+        counts.received == 500 && counts.in_memory() == 0
+    });
+    watch.stop();
+    drop(watch);
+    let outcome = daemon.wait();
+    let refused = outcome.counts.dropped_records();
+    assert!(refused > 0 && refused < 500, "{:?}", outcome.counts);
+    assert_eq!(outcome.counts.dropped[0].reason, "refused");
+    assert_eq!(outcome.counts.acked, 500 - refused);
+    let (spool, _appender, _reader) =
+        spillway_spool::Spool::open(spillway_spool::Config::new(rig.spool_dir())).unwrap();
+    assert_eq!(spool.stats().dead_letters, refused);
+}
+
+#[test]
+fn an_outage_from_the_very_start_loses_nothing() {
+    let rig = Rig::start();
+    rig.mock.all_down().unwrap();
+    let upstream = rig.upstream(6, 1_000, Options { rate: 2_000, ..Options::default() });
+    let daemon = Daemon::start(rig.config(&upstream.url(), "")).unwrap();
+    let watch = daemon.watch();
+    wait_until("all of it is on disk", || watch.status().counts.spooled == 1_000);
+    assert_eq!(watch.status().breaker, State::Open);
+    rig.mock.all_up().unwrap();
+    let verdict = rig.verdict(1_000);
+    assert!(verdict.is_complete(), "{verdict:?}");
+    assert_eq!(verdict.disorder, []);
+    watch.stop();
+    assert_eq!(daemon.wait().counts.unaccounted, 0);
+}
+
+#[test]
+fn a_stop_during_an_outage_leaves_everything_on_disk_within_the_deadline() {
+    let rig = Rig::start();
+    let upstream = rig.upstream(7, 2_000, Options { rate: 4_000, pause_at: Some(500), ..Options::default() });
+    let more = "[shutdown]\ndrain_deadline = '3s'\n";
+    let daemon = Daemon::start(rig.config(&upstream.url(), more)).unwrap();
+    let watch = daemon.watch();
+    wait_until("the first records are acknowledged", || watch.status().counts.acked == 500);
+    rig.mock.all_down().unwrap();
+    upstream.resume();
+    wait_until("all records are in", || watch.status().counts.received == 2_000);
+    let began = std::time::Instant::now();
+    watch.stop();
+    drop(watch);
+    let outcome = daemon.wait();
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert_eq!((outcome.counts.acked, outcome.counts.spooled, outcome.backlog), (500, 1_500, 1_500));
+    assert_eq!((outcome.counts.unaccounted, outcome.counts.dropped_records()), (0, 0));
+
+    rig.mock.all_up().unwrap();
+    let next = Daemon::start(rig.config(&upstream.url(), more)).unwrap();
+    let watch = next.watch();
+    let verdict = rig.verdict(2_000);
+    assert!(verdict.is_complete(), "{verdict:?}");
+    assert_eq!(verdict.disorder, []);
+    wait_until("the spool is empty", || watch.status().spool.records == 0);
+    watch.stop();
+    assert_eq!(next.wait().counts.replayed, 1_500);
+}
