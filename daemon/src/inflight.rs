@@ -55,12 +55,19 @@ pub enum Landed {
 }
 
 /// Room for records in flight.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Records.
     pub records: usize,
     /// Bytes; a single larger record may pass when nothing else is in flight.
     pub bytes: usize,
+}
+
+impl Window {
+    /// Three quarters of it.
+    const fn most(self) -> Self {
+        Self { records: self.records - self.records / 4, bytes: self.bytes - self.bytes / 4 }
+    }
 }
 
 /// How far the spool is done with.
@@ -87,7 +94,32 @@ struct State {
     replay_sent: Option<u64>,
     direct_bytes: usize,
     replay_bytes: usize,
-    waiters: usize,
+    /// What is waited for; at most one goal each of produce and replay.
+    goals: Vec<Goal>,
+}
+
+/// What a task can wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Room for a good many more records, so that the waiter is not woken for every single one.
+    Room(Window),
+    /// The same, counting only the records of the spool.
+    ReplayRoom(Window),
+    /// No record of the queue is without a report.
+    DirectDone,
+    /// No record at all is without a report.
+    AllDone,
+}
+
+impl Goal {
+    fn is_met(self, load: Load) -> bool {
+        match self {
+            Self::Room(window) => load.fits(window.most()),
+            Self::ReplayRoom(window) => load.of_replay().fits(window.most()),
+            Self::DirectDone => load.direct == 0,
+            Self::AllDone => load.direct + load.replay == 0,
+        }
+    }
 }
 
 impl State {
@@ -132,6 +164,12 @@ impl Load {
         self.direct + self.replay < window.records && self.direct_bytes + self.replay_bytes < window.bytes
     }
 
+    /// The records of the spool alone.
+    #[must_use]
+    pub fn of_replay(self) -> Self {
+        Self { direct: 0, direct_bytes: 0, ..self }
+    }
+
     /// Share of the window in use, 0 to 1.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share, compared with 0.7")]
@@ -149,16 +187,26 @@ impl InFlight {
     }
 
     fn wake(&self, state: &MutexGuard<'_, State>) {
-        if state.waiters > 0 {
+        if !state.goals.is_empty() && state.goals.iter().any(|goal| goal.is_met(state.load())) {
             self.changed.notify_all();
         }
     }
 
-    /// Takes a record of the queue before it is sent.
-    pub fn admit_direct(&self, record: Record, now: Instant) -> Opaque {
+    /// Takes a record of the queue before it is sent, if the window has room for it.
+    ///
+    /// # Errors
+    /// Gives the record back when there is no room.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the record goes back to its owner, which had it on the stack"
+    )]
+    pub fn admit_direct(&self, record: Record, window: Window, now: Instant) -> Result<Opaque, Record> {
         let mut state = self.lock();
+        if !state.load().fits(window) {
+            return Err(record);
+        }
         state.direct_bytes += record.cost();
-        Opaque::new(false, state.direct.admit(record, now))
+        Ok(Opaque::new(false, state.direct.admit(record, now)))
     }
 
     /// Takes a record of the spool before it is sent.
@@ -231,13 +279,15 @@ impl InFlight {
         oldest.map_or(Duration::ZERO, |at| now.saturating_duration_since(at))
     }
 
-    /// Waits until `enough` says so, at most `timeout`; returns whether it did.
-    pub fn wait_until(&self, timeout: Duration, mut enough: impl FnMut(Load) -> bool) -> bool {
+    /// Waits until the goal is met, at most `timeout`; returns whether it is.
+    pub fn wait_for(&self, goal: Goal, timeout: Duration) -> bool {
         let mut state = self.lock();
-        state.waiters += 1;
-        let waited = self.changed.wait_timeout_while(state, timeout, |s| !enough(s.load()));
+        state.goals.push(goal);
+        let waited = self.changed.wait_timeout_while(state, timeout, |s| !goal.is_met(s.load()));
         let (mut state, result) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.waiters -= 1;
+        if let Some(at) = state.goals.iter().position(|g| *g == goal) {
+            state.goals.swap_remove(at);
+        }
         !result.timed_out()
     }
 
@@ -261,6 +311,8 @@ mod tests {
     use super::*;
     use crate::ledger::{Fate, Ledger};
     use crate::testing::record;
+
+    const WINDOW: Window = Window { records: 100, bytes: 1000 };
 
     fn replayed(spool_seq: u64) -> Replayed {
         Replayed { spool_seq, envelope: Bytes::from_static(b"12345") }
@@ -288,8 +340,9 @@ mod tests {
         let ledger = Ledger::new(false);
         let flight = InFlight::default();
         let now = Instant::now();
-        let tickets: Vec<_> =
-            (1..=4).map(|seq| flight.admit_direct(record(&ledger, seq, b"abc"), now)).collect();
+        let tickets: Vec<_> = (1..=4)
+            .map(|seq| flight.admit_direct(record(&ledger, seq, b"abc"), WINDOW, now).unwrap())
+            .collect();
         flight.admit_replay(replayed(7), now);
         assert_eq!(flight.load(), Load { direct: 4, replay: 1, direct_bytes: 12, replay_bytes: 5 });
         let Some(Landed::Direct(done)) = flight.finish(tickets[1], End::Acked) else {
@@ -310,7 +363,7 @@ mod tests {
     fn the_lanes_do_not_mix_their_tickets() {
         let ledger = Ledger::new(false);
         let flight = InFlight::default();
-        let direct = flight.admit_direct(record(&ledger, 1, b"a"), Instant::now());
+        let direct = flight.admit_direct(record(&ledger, 1, b"a"), WINDOW, Instant::now()).unwrap();
         let replay = flight.admit_replay(replayed(1), Instant::now());
         assert_ne!(direct, replay);
         assert!(matches!(flight.finish(replay, End::Acked), Some(Landed::Replayed(_))));
@@ -328,5 +381,30 @@ mod tests {
         assert!(!Load { replay: 1, ..load }.fits(window));
         assert!(!Load { replay_bytes: 10, ..load }.fits(window));
         assert!((load.fill(window) - 0.9).abs() < 1e-9);
+        let ledger = Ledger::new(false);
+        let flight = InFlight::default();
+        let full = Window { records: 1, bytes: 100 };
+        flight.admit_replay(replayed(1), Instant::now());
+        ledger.settle(
+            flight.admit_direct(record(&ledger, 1, b"a"), full, Instant::now()).unwrap_err(),
+            Fate::Acked,
+        );
+    }
+
+    #[test]
+    fn a_waiter_for_room_is_woken_when_a_quarter_is_free() {
+        let flight = InFlight::default();
+        let window = Window { records: 8, bytes: 1000 };
+        let tickets: Vec<_> = (1..=8).map(|seq| flight.admit_replay(replayed(seq), Instant::now())).collect();
+        flight.finish(tickets[0], End::Acked);
+        assert!(flight.load().fits(window) && !flight.wait_for(Goal::Room(window), Duration::ZERO));
+        std::thread::scope(|scope| {
+            let waiter = scope.spawn(|| flight.wait_for(Goal::ReplayRoom(window), Duration::from_secs(10)));
+            flight.finish(tickets[1], End::Acked);
+            flight.finish(tickets[2], End::Acked);
+            assert!(waiter.join().unwrap());
+        });
+        assert!(!flight.wait_for(Goal::AllDone, Duration::ZERO));
+        assert!(flight.wait_for(Goal::DirectDone, Duration::ZERO));
     }
 }

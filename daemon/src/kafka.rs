@@ -23,7 +23,7 @@ use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
 
 use crate::circuit::Input;
 use crate::config::KafkaConfig;
-use crate::inflight::{InFlight, Opaque, Window};
+use crate::inflight::{Goal, InFlight, Opaque, Window};
 use crate::ledger::Ledger;
 use crate::record::{HEADER_ID, HEADER_SOURCE, Outgoing, Record};
 
@@ -228,7 +228,7 @@ impl Kafka {
         let Some(session) = self.slot().take() else { return Vec::new() };
         *session.recalled.write().unwrap_or_else(PoisonError::into_inner) = true;
         session.producer.purge(PurgeConfig::default().queue().inflight());
-        session.flight.wait_until(wait, |load| load.direct + load.replay == 0);
+        session.flight.wait_for(Goal::AllDone, wait);
         let records = session.flight.recall();
         reap(session);
         records
@@ -288,7 +288,9 @@ fn reap(session: Arc<Session>) {
     }
 }
 
-fn producer_config(config: &KafkaConfig) -> ClientConfig {
+/// librdkafka's configuration for a producer: the promises, then the settings.
+#[must_use]
+pub fn producer_config(config: &KafkaConfig) -> ClientConfig {
     let mut producer = config.settings.client_config();
     // Twice the window: the limits that count are our own, librdkafka's must never be met first.
     let messages = config.window.records.saturating_mul(2).min(10_000_000);

@@ -294,7 +294,7 @@ fn spawn_threads(
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
     let Ports { appender, reader, signals, refusals, prober } = ports;
     Ok(vec![
-        spawn(TaskName::Produce, shared, ends, |shared| produce::run(shared))?,
+        spawn(TaskName::Produce, shared, ends, produce::run)?,
         spawn(TaskName::Spill, shared, ends, |shared| spill::run(shared, appender, refusals))?,
         spawn(TaskName::Replay, shared, ends, |shared| replay::run(shared, reader))?,
         spawn(TaskName::Breaker, shared, ends, move |shared| breaker::run(shared, &signals, prober))?,

@@ -140,8 +140,11 @@ impl Queue {
     }
 
     fn make_room(&self, bytes: usize) {
-        self.shared.bytes.fetch_sub(bytes, Ordering::SeqCst);
-        if self.shared.room_wanted.swap(false, Ordering::SeqCst) {
+        let left = self.shared.bytes.fetch_sub(bytes, Ordering::SeqCst) - bytes;
+        // Room for a single record would wake the stream for every one.
+        let roomy = self.rx.len() <= self.shared.max_records - self.shared.max_records / 4
+            && left <= self.shared.max_bytes - self.shared.max_bytes / 4;
+        if roomy && self.shared.room_wanted.swap(false, Ordering::SeqCst) {
             self.shared.room.notify_one();
         }
     }

@@ -84,7 +84,10 @@ impl KafkaSettings {
 }
 
 fn is_shared(key: &str) -> bool {
-    key == "bootstrap.servers" || key == "security.protocol" || key.starts_with("sasl.") || key == "ssl.ca.location"
+    key == "bootstrap.servers"
+        || key == "security.protocol"
+        || key.starts_with("sasl.")
+        || key == "ssl.ca.location"
 }
 
 impl Security {
@@ -110,13 +113,21 @@ impl Sasl {
     fn read(kafka: &Section<'_>) -> Option<Self> {
         let mechanism = kafka.choice(
             "sasl_mechanism",
-            &[("none", None), ("PLAIN", Some("PLAIN")), ("SCRAM-SHA-256", Some("SCRAM-SHA-256")), ("SCRAM-SHA-512", Some("SCRAM-SHA-512"))],
+            &[
+                ("none", None),
+                ("PLAIN", Some("PLAIN")),
+                ("SCRAM-SHA-256", Some("SCRAM-SHA-256")),
+                ("SCRAM-SHA-512", Some("SCRAM-SHA-512")),
+            ],
         );
         let username: Option<String> = kafka.optional("username");
         let password = kafka.secret("password");
         let Some(mechanism) = mechanism else {
             if username.is_some() || password.is_some() {
-                kafka.problem("sasl_mechanism", "missing beside username or password; set it, for example to \"SCRAM-SHA-512\"");
+                kafka.problem(
+                    "sasl_mechanism",
+                    "missing beside username or password; set it, for example to \"SCRAM-SHA-512\"",
+                );
             }
             return None;
         };
@@ -139,7 +150,8 @@ mod tests {
     use crate::settings::{Environment, parse};
 
     fn read(text: &str) -> Result<KafkaSettings, String> {
-        parse("f.toml", text, &Environment::default(), |root| KafkaSettings::read(root, &["acks"])).map_err(|p| p.to_string())
+        parse("f.toml", text, &Environment::default(), |root| KafkaSettings::read(root, &["acks"]))
+            .map_err(|p| p.to_string())
     }
 
     #[test]
@@ -155,7 +167,10 @@ mod tests {
         let get = |k| config.get(k).unwrap();
         assert_eq!(get("bootstrap.servers"), "a:1,b:2");
         assert_eq!(get("security.protocol"), "sasl_plaintext");
-        assert_eq!((get("sasl.mechanism"), get("sasl.username"), get("sasl.password")), ("PLAIN", "u", "hunter2"));
+        assert_eq!(
+            (get("sasl.mechanism"), get("sasl.username"), get("sasl.password")),
+            ("PLAIN", "u", "hunter2")
+        );
         assert_eq!(get("socket.keepalive.enable"), "true");
     }
 
@@ -167,7 +182,13 @@ mod tests {
 
     #[test]
     fn half_of_the_credentials_is_an_error() {
-        assert!(read("brokers = 'a:1'\nusername = 'u'\n").unwrap_err().contains("sasl_mechanism: missing beside"));
-        assert!(read("brokers = 'a:1'\nsasl_mechanism = 'PLAIN'\n").unwrap_err().contains("needs username and password_file"));
+        assert!(
+            read("brokers = 'a:1'\nusername = 'u'\n").unwrap_err().contains("sasl_mechanism: missing beside")
+        );
+        assert!(
+            read("brokers = 'a:1'\nsasl_mechanism = 'PLAIN'\n")
+                .unwrap_err()
+                .contains("needs username and password_file")
+        );
     }
 }

@@ -16,7 +16,9 @@ use tracing_subscriber::{EnvFilter, fmt};
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
     /// The filter is no list of `target=level`.
-    #[error("the log level {filter:?} is not valid; use error, warn, info, debug or trace, or a list such as info,rdkafka=warn")]
+    #[error(
+        "the log level {filter:?} is not valid; use error, warn, info, debug or trace, or a list such as info,rdkafka=warn"
+    )]
     Filter {
         /// The filter that was asked for.
         filter: String,
@@ -42,13 +44,17 @@ pub fn is_filter(filter: &str) -> bool {
 /// # Errors
 /// When the filter is wrong, journald cannot be reached, or logging is set up already.
 pub fn init(filter: &str) -> Result<(), LoggingError> {
-    let level = EnvFilter::try_new(filter).map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })?;
+    let level = EnvFilter::try_new(filter)
+        .map_err(|source| LoggingError::Filter { filter: filter.to_owned(), source })?;
     let registry = tracing_subscriber::registry().with(level);
     if connected_to_journal() {
         let journal = JournalLog::new().map_err(LoggingError::Journal)?;
         registry.with(JournalLayer { journal }).try_init().map_err(LoggingError::Twice)
     } else {
-        registry.with(fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init().map_err(LoggingError::Twice)
+        registry
+            .with(fmt::layer().with_writer(std::io::stderr).with_target(false))
+            .try_init()
+            .map_err(LoggingError::Twice)
     }
 }
 
@@ -128,7 +134,8 @@ mod tests {
 
     use super::*;
 
-    struct Capture(Arc<Mutex<Vec<(String, Vec<(String, String)>)>>>);
+    type Seen = Vec<(String, Vec<(String, String)>)>;
+    struct Capture(Arc<Mutex<Seen>>);
 
     impl<S: Subscriber> Layer<S> for Capture {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {

@@ -46,7 +46,9 @@ pub enum SecretError {
         path: PathBuf,
     },
     /// `$CREDENTIALS_DIRECTORY` is not set, so there are no systemd credentials.
-    #[error("credential {name:?} was asked for, but $CREDENTIALS_DIRECTORY is not set (LoadCredential= in the unit sets it)")]
+    #[error(
+        "credential {name:?} was asked for, but $CREDENTIALS_DIRECTORY is not set (LoadCredential= in the unit sets it)"
+    )]
     NoCredentials {
         /// The credential's name.
         name: String,

@@ -36,7 +36,9 @@ impl Environment {
     /// The variables of this process that can matter; such that are no Unicode are left out.
     #[must_use]
     pub fn of_process() -> Self {
-        std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+        std::env::vars_os()
+            .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+            .collect()
     }
 
     fn get(&self, name: &str) -> Option<&str> {
@@ -59,7 +61,10 @@ pub fn read<T>(path: &Path, env: &Environment, build: impl FnOnce(&Section<'_>) 
     let name = path.display().to_string();
     match std::fs::read_to_string(path) {
         Ok(text) => parse(&name, &text, env, build),
-        Err(error) => Err(Problems::single(&name, format!("cannot be read: {error}; give the path of a configuration file"))),
+        Err(error) => Err(Problems::single(
+            &name,
+            format!("cannot be read: {error}; give the path of a configuration file"),
+        )),
     }
 }
 
@@ -101,7 +106,9 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn note(&self, offset: Option<usize>, key: &str, message: &str) {
-        let line = offset.map(|at| 1 + self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|b| **b == b'\n').count());
+        let line = offset.map(|at| {
+            1 + self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
+        });
         self.problems.borrow_mut().push(Problem { line, key: key.to_owned(), message: message.to_owned() });
     }
 
@@ -132,7 +139,13 @@ pub struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    fn new(ctx: &'a Context<'a>, path: String, table: Option<&'a DeTable<'a>>, start: Option<usize>, overridable: bool) -> Self {
+    fn new(
+        ctx: &'a Context<'a>,
+        path: String,
+        table: Option<&'a DeTable<'a>>,
+        start: Option<usize>,
+        overridable: bool,
+    ) -> Self {
         Self { ctx, path, table, start, overridable, asked: RefCell::default() }
     }
 
@@ -167,17 +180,27 @@ impl<'a> Section<'a> {
     pub fn optional<T: Setting>(&self, key: &str) -> Option<T> {
         self.asked.borrow_mut().insert(key.to_owned());
         let read = match self.override_of(key) {
-            Some((name, text)) => T::from_text(text).map_err(|wanted| format!("{name}={text:?} is not {wanted}")),
+            Some((name, text)) => {
+                T::from_text(text).map_err(|wanted| format!("{name}={text:?} is not {wanted}"))
+            }
             None => T::from_value(self.raw(key)?.get_ref()).map_err(|wanted| format!("must be {wanted}")),
         };
         read.map_err(|message| self.problem(key, &message)).ok()
     }
 
     /// A setting with a default and limits.
-    pub fn within<T: Setting + PartialOrd + Display + Copy>(&self, key: &str, default: T, limits: RangeInclusive<T>) -> T {
+    pub fn within<T: Setting + PartialOrd + Display + Copy>(
+        &self,
+        key: &str,
+        default: T,
+        limits: RangeInclusive<T>,
+    ) -> T {
         let value = self.get(key, default);
         if !limits.contains(&value) {
-            self.problem(key, &format!("{value} is out of range; use {} to {}", limits.start(), limits.end()));
+            self.problem(
+                key,
+                &format!("{value} is out of range; use {} to {}", limits.start(), limits.end()),
+            );
         }
         value
     }
@@ -200,7 +223,10 @@ impl<'a> Section<'a> {
     pub fn strings(&self, key: &str) -> Vec<String> {
         self.asked.borrow_mut().insert(key.to_owned());
         let Some(value) = self.raw(key) else { return Vec::new() };
-        let items = value.get_ref().as_array().map(|a| a.iter().map(|v| v.get_ref().as_str().map(str::to_owned)).collect());
+        let items = value
+            .get_ref()
+            .as_array()
+            .map(|a| a.iter().map(|v| v.get_ref().as_str().map(str::to_owned)).collect());
         match items {
             Some(Some(items)) => items,
             _ => {
@@ -213,7 +239,8 @@ impl<'a> Section<'a> {
     /// A table of strings with free keys, in the order of the keys; numbers and booleans count as text.
     pub fn string_map(&self, key: &str) -> Vec<(String, String)> {
         let section = self.section(key);
-        let keys: Vec<String> = section.table.map_or_else(Vec::new, |t| t.keys().map(|k| k.get_ref().to_string()).collect());
+        let keys: Vec<String> =
+            section.table.map_or_else(Vec::new, |t| t.keys().map(|k| k.get_ref().to_string()).collect());
         keys.into_iter().filter_map(|k| section.optional::<value::Scalar>(&k).map(|v| (k, v.0))).collect()
     }
 
@@ -252,17 +279,27 @@ impl<'a> Section<'a> {
         let (file_key, credential_key) = (format!("{key}_file"), format!("{key}_credential"));
         if self.raw(key).is_some() {
             self.asked.borrow_mut().insert(key.to_owned());
-            self.problem(key, &format!("a secret does not belong here; put it into a file and set {file_key} or {credential_key}"));
+            self.problem(
+                key,
+                &format!(
+                    "a secret does not belong here; put it into a file and set {file_key} or {credential_key}"
+                ),
+            );
         }
         let file: Option<std::path::PathBuf> = self.optional(&file_key);
         let credential: Option<String> = self.optional(&credential_key);
         let (read, blamed) = match (file, credential) {
             (Some(_), Some(_)) => {
-                self.problem(&credential_key, &format!("set either {file_key} or {credential_key}, not both"));
+                self.problem(
+                    &credential_key,
+                    &format!("set either {file_key} or {credential_key}, not both"),
+                );
                 return None;
             }
             (Some(path), None) => (secret::from_file(path), file_key),
-            (None, Some(name)) => (secret::from_credential(self.ctx.env.get("CREDENTIALS_DIRECTORY"), &name), credential_key),
+            (None, Some(name)) => {
+                (secret::from_credential(self.ctx.env.get("CREDENTIALS_DIRECTORY"), &name), credential_key)
+            }
             (None, None) => return None,
         };
         read.map_err(|error| self.problem(&blamed, &errors::chain(&error))).ok()

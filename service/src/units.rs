@@ -1,6 +1,8 @@
-//! Sizes and durations as people write them: `64MiB`, `250ms`, and back.
+//! Sizes, durations and times as people write them: `64MiB`, `250ms`, and back.
 
 use std::time::Duration;
+
+use chrono::{DateTime, SecondsFormat};
 
 const SIZES: [(&str, u64); 5] =
     [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30), ("TiB", 1 << 40), ("B", 1)];
@@ -38,7 +40,10 @@ fn scaled(text: &str, units: &[(&str, u64)], bare: u64) -> Option<u64> {
 #[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 pub fn show_bytes(bytes: u64) -> String {
     let unit = SIZES[..4].iter().rev().find(|(_, size)| bytes >= *size);
-    unit.map_or_else(|| format!("{bytes} B"), |(name, size)| format!("{:.1} {name}", bytes as f64 / *size as f64))
+    unit.map_or_else(
+        || format!("{bytes} B"),
+        |(name, size)| format!("{:.1} {name}", bytes as f64 / *size as f64),
+    )
 }
 
 /// Writes a duration with a unit that suits it: `250 ms`, `3.2 s`, `2 m 05 s`, `3 h 20 m`.
@@ -52,6 +57,13 @@ pub fn show_duration(duration: Duration) -> String {
         60_000..3_600_000 => format!("{} m {:02} s", s / 60, s % 60),
         _ => format!("{} h {:02} m", s / 3600, s / 60 % 60),
     }
+}
+
+/// Writes a time, given in milliseconds since 1970, as `2026-11-20T22:47:56.123Z`.
+#[must_use]
+pub fn show_time(unix_ms: u64) -> String {
+    let time = i64::try_from(unix_ms).ok().and_then(DateTime::from_timestamp_millis);
+    time.map_or_else(|| format!("{unix_ms} ms"), |t| t.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 /// Writes a count with thousands separated: `1,234,567`.
@@ -98,5 +110,6 @@ mod tests {
         assert_eq!(show_duration(Duration::from_secs(12_000)), "3 h 20 m");
         assert_eq!(show_count(1_234_567), "1,234,567");
         assert_eq!(show_count(999), "999");
+        assert_eq!(show_time(1_622_507_727_000), "2021-06-01T00:35:27.000Z");
     }
 }

@@ -182,8 +182,9 @@ impl HttpSource {
     }
 }
 
-/// rustls wants one provider for the process; whoever chose one before us keeps it.
-fn choose_cryptography() {
+/// Chooses the cryptography for HTTPS, which must be done before the first client of a process is built;
+/// whoever chose before keeps the choice. Does nothing in a build without TLS.
+pub fn choose_cryptography() {
     #[cfg(feature = "tls")]
     {
         // An error means that it was chosen already.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::circuit::State;
 use crate::config::{Journal, Order};
+use crate::inflight::Goal;
 use crate::kafka::{Refusal, SendError, Session};
 use crate::lane::Lane;
 use crate::pipeline::Shared;
@@ -158,7 +159,7 @@ impl Produce<'_> {
                 Popped::Closed => {
                     self.exhausted = true;
                     // Nothing comes any more: wait for what is in flight instead of for records.
-                    session.flight.wait_until(LOOK_EVERY, |load| load.direct == 0);
+                    session.flight.wait_for(Goal::DirectDone, LOOK_EVERY);
                     return;
                 }
             };
@@ -172,12 +173,6 @@ impl Produce<'_> {
 
     /// Returns whether to go on with the batch.
     fn send(&mut self, session: &Session, record: Record, now: Instant) -> bool {
-        let window = self.shared.kafka.window();
-        if !session.flight.load().fits(window) {
-            self.held = Some(record);
-            session.flight.wait_until(LOOK_EVERY, |load| load.fits(window));
-            return false;
-        }
         let Some(permit) = session.permit() else {
             self.held = Some(record);
             return false;
@@ -185,7 +180,15 @@ impl Produce<'_> {
         // The record goes into the flight before it is sent, since the report may come at once; the
         // producer gets cheap copies of its parts.
         let parts = record.parts();
-        let opaque = session.flight.admit_direct(record, now);
+        let window = self.shared.kafka.window();
+        let opaque = match session.flight.admit_direct(record, window, now) {
+            Ok(opaque) => opaque,
+            Err(record) => {
+                self.held = Some(record);
+                session.flight.wait_for(Goal::Room(window), LOOK_EVERY);
+                return false;
+            }
+        };
         let sent =
             self.shared.kafka.send(&permit, &self.shared.labels.outgoing(&parts, &mut self.id), opaque);
         let Err(error) = sent else { return true };
@@ -201,7 +204,7 @@ impl Produce<'_> {
                 self.shared.kafka.tell_failure(what);
             }
         }
-        session.flight.wait_until(LOOK_EVERY, |load| load.direct == 0);
+        session.flight.wait_for(Goal::DirectDone, LOOK_EVERY);
         false
     }
 }

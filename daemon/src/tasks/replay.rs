@@ -9,7 +9,7 @@ use spillway_spool::{Batch, Reader};
 
 use crate::circuit::State;
 use crate::config::{Journal, Order};
-use crate::inflight::{InFlight, Load, Replayed, Window};
+use crate::inflight::{Goal, InFlight, Replayed, Window};
 use crate::kafka::{SendError, Session};
 use crate::lane::Lane;
 use crate::pipeline::Shared;
@@ -109,16 +109,20 @@ impl Replay<'_> {
         }
     }
 
-    fn has_room(&self, flight: &InFlight, window: Window) -> bool {
-        self.leaves_room(flight.load(), window)
+    /// With `order = "fresh"` the share is the backlog's own; else both lanes share the window.
+    fn goal(&self, window: Window) -> Goal {
+        match self.shared.config.delivery.order {
+            Order::Fresh => Goal::ReplayRoom(window),
+            Order::Arrival => Goal::Room(window),
+        }
     }
 
-    /// With `order = "fresh"` the share is the backlog's own; else both lanes share the window.
-    fn leaves_room(&self, mut load: Load, window: Window) -> bool {
-        if self.shared.config.delivery.order == Order::Fresh {
-            (load.direct, load.direct_bytes) = (0, 0);
+    fn has_room(&self, flight: &InFlight, window: Window) -> bool {
+        let load = flight.load();
+        match self.goal(window) {
+            Goal::ReplayRoom(window) => load.of_replay().fits(window),
+            _ => load.fits(window),
         }
-        load.fits(window)
     }
 
     fn start_again(&mut self, session: Arc<Session>) {
@@ -137,7 +141,7 @@ impl Replay<'_> {
 
     fn wait_for_room(&self, window: Window) {
         let Some(session) = &self.session else { return };
-        session.flight.wait_until(LOOK_EVERY, |load| self.leaves_room(load, window));
+        session.flight.wait_for(self.goal(window), LOOK_EVERY);
     }
 
     fn read(&mut self) {

@@ -2,6 +2,7 @@
 //! configuration, and the daemon either in the test's process or as the real program.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file includes this module and uses its own part")]
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may fail loudly, and says its seed")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

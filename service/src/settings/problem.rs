@@ -58,7 +58,8 @@ impl std::error::Error for Problems {}
 /// `; did you mean "…"?` for the candidate that differs by at most two edits, else nothing.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> String {
     let best = candidates.map(|c| (distance(word, c), c)).min();
-    best.filter(|(d, c)| *d <= 2 && *d < c.len()).map_or_else(String::new, |(_, c)| format!("; did you mean {c:?}?"))
+    best.filter(|(d, c)| *d <= 2 && *d < c.len())
+        .map_or_else(String::new, |(_, c)| format!("; did you mean {c:?}?"))
 }
 
 /// Levenshtein's distance, in characters.
@@ -90,7 +91,10 @@ mod tests {
 
     #[test]
     fn only_near_names_are_offered() {
-        assert_eq!(nearest("max_record", ["max_records", "topic"].into_iter()), "; did you mean \"max_records\"?");
+        assert_eq!(
+            nearest("max_record", ["max_records", "topic"].into_iter()),
+            "; did you mean \"max_records\"?"
+        );
         assert_eq!(nearest("colour", ["max_records", "topic"].into_iter()), "");
     }
 }

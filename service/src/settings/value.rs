@@ -95,7 +95,10 @@ integers!(u16, u32, u64, usize);
 
 impl Setting for f64 {
     fn from_value(value: &DeValue<'_>) -> Result<Self, String> {
-        let text = value.as_float().map(toml::de::DeFloat::as_str).or_else(|| value.as_integer().map(toml::de::DeInteger::as_str));
+        let text = value
+            .as_float()
+            .map(toml::de::DeFloat::as_str)
+            .or_else(|| value.as_integer().map(toml::de::DeInteger::as_str));
         text.map_or_else(|| Err("a number".to_owned()), Self::from_text)
     }
     fn from_text(text: &str) -> Result<Self, String> {
@@ -125,5 +128,6 @@ impl Setting for Size {
     }
 }
 
-const DURATION: &str = "a duration in quotes with its unit, such as \"250ms\", \"10s\", \"5m\", \"2h\" or \"7d\"";
+const DURATION: &str =
+    "a duration in quotes with its unit, such as \"250ms\", \"10s\", \"5m\", \"2h\" or \"7d\"";
 const SIZE: &str = "a size, such as \"64MiB\", \"512KiB\" or a number of bytes";
