@@ -5,7 +5,8 @@
 //! librdkafka's mock cluster, whose thread shares the cores, as the upstream's does. The time runs from
 //! the first request to the last acknowledgement.
 //!
-//! `cargo bench -p spillway-daemon [-- --quick | --records N --rounds N]`
+//! `cargo bench -p spillway-daemon [-- --quick | --records N --rounds N --bytes N --only NAME]`; NAME is a part of a
+//! row's name.
 
 #![allow(
     clippy::unwrap_used,
@@ -29,19 +30,21 @@ const TOPIC: &str = "events";
 struct Plan {
     records: usize,
     rounds: usize,
+    bytes: Option<usize>,
+    only: String,
 }
 
 impl Plan {
     fn from_args() -> Self {
         let args: Vec<String> = std::env::args().collect();
-        let number = |name: &str, default| {
-            let at = args.iter().position(|a| a == name);
-            at.and_then(|i| args.get(i + 1)?.parse().ok()).unwrap_or(default)
-        };
+        let given = |name: &str| args.get(args.iter().position(|a| a == name)? + 1);
+        let number = |name: &str| given(name).map(|n| n.parse::<usize>().unwrap());
         let quick = args.iter().any(|a| a == "--quick");
         Self {
-            records: number("--records", if quick { 10_000 } else { 200_000 }),
-            rounds: number("--rounds", if quick { 1 } else { 5 }),
+            records: number("--records").unwrap_or(if quick { 10_000 } else { 200_000 }),
+            rounds: number("--rounds").unwrap_or(if quick { 1 } else { 5 }),
+            bytes: number("--bytes"),
+            only: given("--only").cloned().unwrap_or_default(),
         }
     }
 }
@@ -53,27 +56,36 @@ fn main() {
         "{} records a round, {} rounds in turns; median records/s and its share of the bare pipe's\n",
         plan.records, plan.rounds
     );
-    println!("{:<34} {:>12} {:>8}", "", "records/s", "ratio");
-    for bytes in [1024, 200] {
+    println!("{:<34} {:>12} {:>8} {:>10}", "", "records/s", "ratio", "cpu us/rec");
+    for bytes in plan.bytes.map_or(vec![1024, 200], |bytes| vec![bytes]) {
         let lines = lines(bytes, plan.records);
-        let subjects: [(&str, &str); 3] = [
+        let mut subjects = vec![
             ("daemon, queue waits", "[queue]\nspill_at = 2.0\n"),
             ("daemon, as shipped", ""),
             ("daemon, journal = always", "[delivery]\njournal = 'always'\n"),
         ];
+        subjects.retain(|(name, _)| name.contains(&plan.only));
         let mut pipe = Vec::new();
-        let mut daemon = vec![Vec::new(); subjects.len()];
+        let mut daemon: Vec<Vec<Round>> = subjects.iter().map(|_| Vec::new()).collect();
         for _ in 0..plan.rounds {
-            pipe.push(rate(plan.records, || bare_pipe(&lines)));
+            pipe.push(round(plan.records, || bare_pipe(&lines)));
             for ((_, more), rates) in subjects.iter().zip(&mut daemon) {
-                rates.push(rate(plan.records, || through_daemon(&lines, more)));
+                rates.push(round(plan.records, || through_daemon(&lines, more)));
             }
         }
         let base = median(&mut pipe);
-        println!("{:<34} {base:>12.0} {:>8.2}", format!("{bytes} B: bare pipe"), 1.0);
+        let show = |name: &str, round: &Round| {
+            println!(
+                "{:<34} {:>12.0} {:>8.2} {:>10.1}",
+                format!("{bytes} B: {name}"),
+                round.rate,
+                round.rate / base.rate,
+                round.cpu_us
+            );
+        };
+        show("bare pipe", base);
         for ((name, _), rates) in subjects.iter().zip(&mut daemon) {
-            let rate = median(rates);
-            println!("{:<34} {rate:>12.0} {:>8.2}", format!("{bytes} B: {name}"), rate / base);
+            show(name, median(rates));
         }
     }
 }
@@ -95,14 +107,49 @@ fn lines(bytes: usize, count: usize) -> Vec<Bytes> {
     (0..count).map(line).collect()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a rate")]
-fn rate(records: usize, run: impl FnOnce() -> Duration) -> f64 {
-    records as f64 / run().as_secs_f64()
+/// Records a second, and microseconds of CPU time a record over the whole process: subject, broker
+/// and upstream.
+struct Round {
+    rate: f64,
+    cpu_us: f64,
 }
 
-fn median(rates: &mut [f64]) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
+#[expect(clippy::cast_precision_loss, reason = "figures of a benchmark")]
+fn round(records: usize, run: impl FnOnce() -> Took) -> Round {
+    let Took { wall, cpu } = run();
+    Round { rate: records as f64 / wall.as_secs_f64(), cpu_us: cpu.as_secs_f64() * 1e6 / records as f64 }
+}
+
+/// The round with the median rate.
+fn median(rounds: &mut [Round]) -> &Round {
+    rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    &rounds[rounds.len() / 2]
+}
+
+/// Time between two moments, by the clock and by the process's CPU clock.
+struct Took {
+    wall: Duration,
+    cpu: Duration,
+}
+
+struct Clock {
+    began: Instant,
+    cpu: Duration,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { began: Instant::now(), cpu: cpu_time() }
+    }
+
+    fn stop(&self) -> Took {
+        Took { wall: self.began.elapsed(), cpu: cpu_time() - self.cpu }
+    }
+}
+
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.try_into().unwrap(), time.tv_nsec.try_into().unwrap())
 }
 
 struct Stage {
@@ -130,35 +177,35 @@ impl Stage {
     }
 }
 
-fn through_daemon(lines: &[Bytes], more: &str) -> Duration {
+fn through_daemon(lines: &[Bytes], more: &str) -> Took {
     let stage = Stage::set(lines);
     let config = stage.config(more);
     let daemon = Daemon::start(config).unwrap();
     let watch = daemon.watch();
     while watch.status().source.connects == 0 {
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
-    let began = Instant::now();
+    let clock = Clock::start();
     let all = lines.len() as u64;
     let done = |counts: &spillway_daemon::ledger::Counts| counts.acked + counts.replayed == all;
     while !done(&watch.status().counts) {
-        std::thread::sleep(Duration::from_millis(2));
+        std::thread::sleep(Duration::from_millis(5));
     }
-    let took = began.elapsed();
+    let took = clock.stop();
     watch.stop();
     let outcome = daemon.wait();
     assert!(done(&outcome.counts) && outcome.counts.unaccounted == 0, "{outcome:?}");
     took
 }
 
-fn bare_pipe(lines: &[Bytes]) -> Duration {
+fn bare_pipe(lines: &[Bytes]) -> Took {
     let stage = Stage::set(lines);
     let producer: BaseProducer = producer_config(&stage.config("").kafka).create().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (producer_ref, url, all) = (&producer, stage.upstream.url(), lines.len());
     runtime.block_on(async move {
         let mut response = reqwest::get(url).await.unwrap();
-        let began = Instant::now();
+        let clock = Clock::start();
         let mut rest: Vec<u8> = Vec::new();
         let mut sent = 0;
         while sent < all {
@@ -177,7 +224,7 @@ fn bare_pipe(lines: &[Bytes]) -> Duration {
             producer_ref.poll(Duration::ZERO);
         }
         producer_ref.flush(Duration::from_secs(60)).unwrap();
-        began.elapsed()
+        clock.stop()
     })
 }
 

@@ -285,9 +285,9 @@ fn kafka(section: &Section<'_>) -> KafkaConfig {
         settings: KafkaSettings::read(section, RESERVED_OPTIONS),
         topic,
         compression: compression.to_owned(),
-        linger: section.get("linger", Duration::from_millis(20)),
+        linger: section.get("linger", Duration::from_millis(5)),
         window: Window {
-            records: section.within("in_flight_records", 20_000, 1..=1_000_000),
+            records: section.within("in_flight_records", 50_000, 1..=1_000_000),
             bytes: to_usize(window_bytes),
         },
         max_record_bytes: to_usize(max_record),

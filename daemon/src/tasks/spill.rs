@@ -28,6 +28,8 @@ use crate::tasks::LOOK_EVERY;
 
 /// A group is written when it holds this much …
 const GROUP_BYTES: usize = 1 << 20;
+/// … but what waits already joins it up to this much: when the disk is slow, fewer and larger writes.
+const GROUP_BYTES_MAX: usize = 4 << 20;
 /// … or when its first record has waited this long.
 const GROUP_WAIT: Duration = Duration::from_millis(10);
 /// How soon a failed write is tried again.
@@ -109,7 +111,8 @@ impl Spill<'_> {
             return Instant::now() >= at;
         }
         finishing && self.exhausted
-            || self.group.bytes() >= GROUP_BYTES
+            || self.group.bytes() >= GROUP_BYTES_MAX
+            || (self.group.bytes() >= GROUP_BYTES && self.shared.queue.records() == 0)
             || self.since.elapsed() >= GROUP_WAIT
             || self.shared.lane.now() != Lane::Spilling
             || self.is_lane_wanted()
