@@ -1,0 +1,42 @@
+//! What Spillway is tested with: generated events, a fake upstream, an in-process Kafka and an
+//! independent recount. The tests of every crate, the demo and the benchmarks use it; nothing that
+//! runs in production does.
+//!
+//! | module | stands for |
+//! |---|---|
+//! | [`tweets`] | the world: what people post, from a seed |
+//! | [`upstream`] | X's filtered stream over HTTP, with faults by script |
+//! | [`kafka`] | a cluster that can be taken down, and a reader that sees all that is in a topic |
+//! | [`oracle`] | what must have come out, counted the naive way from what went in |
+//! | [`samples`] | recordings of real streams, where they are at hand |
+//!
+//! It guarantees that the same seed gives the same bytes, and that its counts are exact: what it
+//! calls served was handed to the operating system whole, what it calls lost is in no partition.
+//! It shares no code with the daemon or the consumer, so that an error of theirs cannot hide here.
+
+pub mod kafka;
+pub mod oracle;
+pub mod rng;
+pub mod samples;
+pub mod tweets;
+pub mod upstream;
+
+/// A 64-bit hash of `bytes` (FNV-1a): to compare payloads, not for anything an attacker reaches.
+/// Of ten million different payloads, two share a hash with a probability of about 3 in a million.
+#[must_use]
+pub fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_hash_is_fnv_1a() {
+        // Values of the reference implementation.
+        assert_eq!(super::hash(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(super::hash(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(super::hash(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}

@@ -1,0 +1,14 @@
+//! What must come out, found from what went in, the naive way: every record is parsed into a tree,
+//! every window keeps all its events, sets are sets. Slow, obvious, and no code in common with the
+//! daemon or the consumer.
+//!
+//! [`Recount`] says what the tables must hold, [`compare_delivery`] whether every record is in the
+//! topic, once, unchanged and in order.
+
+mod delivery;
+mod recount;
+#[cfg(test)]
+mod tests;
+
+pub use delivery::{Disorder, Sent, Verdict, compare_delivery};
+pub use recount::{ActivityTable, CityTable, Counts, Dedup, Kind, Recount};

@@ -1,0 +1,193 @@
+//! What the handle and the server share: the script on one side, the progress on the other. Each
+//! change wakes whoever waits for one.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::watch;
+
+/// How a connection is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CutKind {
+    /// Between two records, with HTTP's end mark: the client sees a complete response.
+    Clean,
+    /// Between two records, without the end mark: the client sees a connection that broke.
+    Abrupt,
+    /// In the middle of a record. The record is served again whole at the next connection.
+    Torn,
+}
+
+/// A connection to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// When this many records have been served over all connections.
+    pub after: u64,
+    /// How.
+    pub kind: CutKind,
+}
+
+/// An answer other than the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status, 400 to 599.
+    pub status: u16,
+    /// Further headers, such as `x-rate-limit-reset`.
+    pub headers: Vec<(String, String)>,
+}
+
+impl Refusal {
+    /// A refusal without further headers.
+    #[must_use]
+    pub fn status(status: u16) -> Self {
+        Self { status, headers: Vec::new() }
+    }
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The client closed it, or it broke.
+    ClientGone,
+    /// The script cut it.
+    Cut(CutKind),
+    /// A newer connection took its place.
+    Replaced,
+    /// The recording was at its end.
+    RecordingEnded,
+    /// The upstream was stopped.
+    Stopped,
+    /// It was refused.
+    Refused,
+}
+
+/// One request for the stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// When the request was read.
+    pub at: Instant,
+    /// The path and query that were asked for.
+    pub target: String,
+    /// The HTTP status of the answer.
+    pub status: u16,
+    /// Records served over it.
+    pub served: u64,
+    /// When and why it ended.
+    pub ended: Option<(Instant, End)>,
+}
+
+/// Script and progress.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) stopping: bool,
+    pub(super) stalled: bool,
+    pub(super) paused: bool,
+    pub(super) pause_at: Option<u64>,
+    /// In the order in which they happen.
+    pub(super) cuts: VecDeque<Cut>,
+    pub(super) refusals: VecDeque<Refusal>,
+    /// Index of the connection that may stream.
+    pub(super) current: usize,
+    pub(super) served: u64,
+    pub(super) finished: bool,
+    pub(super) connections: Vec<Connection>,
+}
+
+impl State {
+    pub(super) fn new(mut cuts: Vec<Cut>, pause_at: Option<u64>) -> Self {
+        cuts.sort_by_key(|cut| cut.after);
+        Self {
+            stopping: false,
+            stalled: false,
+            paused: false,
+            pause_at,
+            cuts: cuts.into(),
+            refusals: VecDeque::new(),
+            current: 0,
+            served: 0,
+            finished: false,
+            connections: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused || self.pause_at.is_some_and(|at| self.served >= at)
+    }
+
+    /// How many records may be served before the script wants something.
+    pub(super) fn room(&self) -> u64 {
+        let until = |at: Option<u64>| at.map_or(u64::MAX, |at| at.saturating_sub(self.served));
+        if self.is_paused() {
+            0
+        } else {
+            until(self.pause_at).min(until(self.cuts.front().map(|cut| cut.after)))
+        }
+    }
+
+    /// The cut that is due now; it happens once.
+    pub(super) fn take_cut(&mut self) -> Option<CutKind> {
+        let due = self.cuts.front().is_some_and(|cut| cut.after <= self.served);
+        if due { self.cuts.pop_front().map(|cut| cut.kind) } else { None }
+    }
+
+    /// Why connection `index` must end whatever it is doing.
+    pub(super) fn must_end(&self, index: usize) -> Option<End> {
+        if self.stopping {
+            Some(End::Stopped)
+        } else if self.current != index {
+            Some(End::Replaced)
+        } else {
+            None
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    progressed: Condvar,
+    /// Counts changes of the script.
+    script: watch::Sender<u64>,
+}
+
+impl Shared {
+    pub(super) fn new(state: State) -> Self {
+        Self { state: Mutex::new(state), progressed: Condvar::new(), script: watch::Sender::new(0) }
+    }
+
+    /// The state is whole at every moment, even if a tap has panicked.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the script and wakes the server.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let result = change(&mut self.lock());
+        self.script.send_modify(|version| *version += 1);
+        self.progressed.notify_all();
+        result
+    }
+
+    /// Notes progress and wakes whoever waits for it.
+    pub(super) fn progress(&self, note: impl FnOnce(&mut State)) {
+        note(&mut self.lock());
+        self.progressed.notify_all();
+    }
+
+    /// Tells of every later change of the script.
+    pub(super) fn script(&self) -> watch::Receiver<u64> {
+        self.script.subscribe()
+    }
+
+    pub(super) fn wait(&self, deadline: Instant, reached: impl Fn(&State) -> bool) -> bool {
+        let mut state = self.lock();
+        while !reached(&state) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            (state, _) = self.progressed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
+        }
+        true
+    }
+}
