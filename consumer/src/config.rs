@@ -1,0 +1,294 @@
+//! The configuration: the TOML file, read so that every error is reported at once, or the same thing
+//! constructed in code.
+
+use std::path::Path;
+use std::time::Duration;
+
+use spillway_service::kafka::KafkaSettings;
+use spillway_service::settings::{self, Environment, Problems, Section};
+use spillway_service::{logging, units};
+
+use crate::profiles::{PROFILES, Profile};
+use crate::store::{AccessKey, StoreSettings, StoreUrl};
+use crate::tables::{Filter, GroupBy, METRICS, Metric, Table, TableFault, Tables};
+
+/// Everything a run needs to know.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// How to reach the cluster.
+    pub kafka: KafkaSettings,
+    /// The topic that is read.
+    pub topic: String,
+    /// The consumer group, under which progress is kept.
+    pub group: String,
+    /// The shape of the records.
+    pub profile: Profile,
+    /// When windows close.
+    pub time: TimeSettings,
+    /// Where the tables go.
+    pub store: StoreSettings,
+    /// The tables.
+    pub tables: Vec<Table>,
+    /// Level of the log, or a list of `target=level`.
+    pub log_level: String,
+}
+
+/// When windows close.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeSettings {
+    /// How long a window stays open for stragglers, in event time.
+    pub delay: Duration,
+    /// How long a partition that has been read to its end must be silent until the others do not wait
+    /// for it any more, in real time.
+    pub idle_timeout: Duration,
+    /// How far an event's time may be ahead of its record's timestamp.
+    pub future_tolerance: Duration,
+    /// How often closed windows are looked for, in real time.
+    pub close_interval: Duration,
+}
+
+impl Default for TimeSettings {
+    fn default() -> Self {
+        Self {
+            delay: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(30),
+            future_tolerance: Duration::from_secs(600),
+            close_interval: Duration::from_secs(1),
+        }
+    }
+}
+
+/// librdkafka options that promises of this program depend on.
+const RESERVED: [&str; 8] = [
+    "auto.offset.reset",
+    "enable.auto.commit",
+    "enable.auto.offset.store",
+    "enable.partition.eof",
+    "group.id",
+    "group.protocol",
+    "isolation.level",
+    "partition.assignment.strategy",
+];
+
+impl Config {
+    /// A configuration with the standard tables and defaults for everything else.
+    pub fn new(
+        kafka: KafkaSettings,
+        topic: impl Into<String>,
+        group: impl Into<String>,
+        store: StoreSettings,
+    ) -> Self {
+        Self {
+            kafka,
+            topic: topic.into(),
+            group: group.into(),
+            profile: Profile::XV2,
+            time: TimeSettings::default(),
+            store,
+            tables: Self::standard_tables(),
+            log_level: "info".to_owned(),
+        }
+    }
+
+    /// `activity`, all events in windows of 5 minutes, and `city_activity`, the same for each city.
+    #[must_use]
+    pub fn standard_tables() -> Vec<Table> {
+        let window = Duration::from_secs(300);
+        let city = Filter { place_type: Some("city".to_owned()) };
+        vec![
+            Table::new("activity", window, GroupBy::None, Filter::default()),
+            Table::new("city_activity", window, GroupBy::Place, city),
+        ]
+    }
+
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// All problems of the file, in the order of their lines.
+    pub fn read(path: &Path, env: &Environment) -> Result<Self, Problems> {
+        settings::read(path, env, Self::build)
+    }
+
+    /// Reads a configuration from text; `name` stands for the file in messages.
+    ///
+    /// # Errors
+    /// All problems of the text, in the order of their lines.
+    pub fn parse(name: &str, text: &str, env: &Environment) -> Result<Self, Problems> {
+        settings::parse(name, text, env, Self::build)
+    }
+
+    fn build(root: &Section<'_>) -> Self {
+        let kafka = root.section("kafka");
+        Self {
+            kafka: KafkaSettings::read(&kafka, &RESERVED),
+            topic: kafka.require("topic", "\"events\""),
+            group: kafka.get("group", "spillway-consumer".to_owned()),
+            profile: root.section("input").choice("profile", &PROFILES),
+            time: time(&root.section("time")),
+            store: store(&root.section("store")),
+            tables: tables(root),
+            log_level: log_level(&root.section("log")),
+        }
+    }
+}
+
+fn time(section: &Section<'_>) -> TimeSettings {
+    let default = TimeSettings::default();
+    let within = |key: &str, default: Duration, least: Duration, most: Duration| {
+        let value = section.get(key, default);
+        if value < least || value > most {
+            let show = units::show_duration;
+            section.problem(
+                key,
+                &format!("{} is out of range; use {} to {}", show(value), show(least), show(most)),
+            );
+        }
+        value
+    };
+    let day = Duration::from_secs(86_400);
+    TimeSettings {
+        delay: within("delay", default.delay, Duration::ZERO, day),
+        idle_timeout: within("idle_timeout", default.idle_timeout, Duration::from_millis(100), day),
+        future_tolerance: within("future_tolerance", default.future_tolerance, Duration::ZERO, day),
+        close_interval: within(
+            "close_interval",
+            default.close_interval,
+            Duration::from_millis(10),
+            Duration::from_secs(600),
+        ),
+    }
+}
+
+fn store(section: &Section<'_>) -> StoreSettings {
+    let text: String = section.require("url", "\"s3://bucket/prefix\"");
+    let url = StoreUrl::parse(&text).unwrap_or_else(|bad| {
+        if !text.is_empty() || section.has("url") {
+            section.problem("url", &bad.to_string());
+        }
+        StoreUrl::Local(".".into())
+    });
+    if matches!(url, StoreUrl::S3 { .. }) && !cfg!(feature = "s3") {
+        section.problem("url", "this program was built without S3; build it with --features s3");
+    }
+    let endpoint: Option<String> = section.optional("endpoint");
+    if endpoint.as_ref().is_some_and(|url| !url.starts_with("https://") && !url.starts_with("http://")) {
+        section.problem("endpoint", "must begin with https:// or http://");
+    }
+    let settings =
+        StoreSettings { url, region: section.optional("region"), endpoint, access_key: access_key(section) };
+    if matches!(settings.url, StoreUrl::Local(_)) {
+        let keys =
+            ["region", "endpoint", "access_key_id", "secret_access_key_file", "secret_access_key_credential"];
+        for key in keys.into_iter().filter(|key| section.has(key)) {
+            section.problem(
+                key,
+                "belongs to a store on S3, but url is a local folder; remove it or correct url",
+            );
+        }
+    }
+    settings
+}
+
+fn access_key(section: &Section<'_>) -> Option<AccessKey> {
+    let id: Option<String> = section.optional("access_key_id");
+    match (id, section.secret("secret_access_key")) {
+        (Some(id), Some(secret)) => Some(AccessKey { id, secret }),
+        (None, None) => None,
+        (Some(_), None) => {
+            // A secret that cannot be read is a problem already.
+            if !section.has("secret_access_key_file") && !section.has("secret_access_key_credential") {
+                section.problem(
+                    "access_key_id",
+                    "needs secret_access_key_file or secret_access_key_credential beside it",
+                );
+            }
+            None
+        }
+        (None, Some(_)) => {
+            section.problem("", "a secret access key needs access_key_id beside it");
+            None
+        }
+    }
+}
+
+fn tables(root: &Section<'_>) -> Vec<Table> {
+    if !root.has("table") {
+        root.problem("table", "there is no table; add a [[table]]");
+        return root.sections("table").iter().map(table).collect();
+    }
+    let sections = root.sections("table");
+    let tables: Vec<Table> = sections.iter().map(table).collect();
+    // What is wrong with one table has been said where it stands.
+    if tables.iter().all(|table| table.check().is_ok())
+        && let Err(TableFault::Twice(name)) = Tables::new(tables.clone())
+        && let Some(i) = tables.iter().rposition(|table| table.name == name)
+    {
+        sections[i].problem("name", &TableFault::Twice(name).to_string());
+    }
+    tables
+}
+
+fn table(section: &Section<'_>) -> Table {
+    let filter = section.section("filter");
+    let table = Table {
+        name: section.require("name", "\"activity\""),
+        window: section.get("window", Duration::from_secs(300)),
+        group_by: group_by(section),
+        filter: Filter { place_type: filter.optional("place_type") },
+        metrics: metrics(section),
+    };
+    let fault = table.check().err();
+    match &fault {
+        Some(TableFault::Name(name)) if name.is_empty() && !section.has("name") => {}
+        Some(fault @ TableFault::Name(_)) => section.problem("name", &fault.to_string()),
+        Some(fault @ TableFault::Window(_)) => section.problem("window", &fault.to_string()),
+        // An unknown metric has been reported and left out.
+        Some(TableFault::Metrics(_))
+            if table.metrics.is_empty() && !section.strings("metrics").is_empty() => {}
+        Some(fault) => section.problem("metrics", &fault.to_string()),
+        None => {}
+    }
+    table
+}
+
+fn group_by(section: &Section<'_>) -> GroupBy {
+    let names = section.strings("group_by");
+    match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] | ["none"] => GroupBy::None,
+        ["place"] => GroupBy::Place,
+        _ => {
+            section.problem("group_by", "use one of [\"place\"], [\"none\"]");
+            GroupBy::None
+        }
+    }
+}
+
+fn metrics(section: &Section<'_>) -> Vec<Metric> {
+    if !section.has("metrics") {
+        section.strings("metrics");
+        return METRICS.iter().map(|(_, metric)| *metric).collect();
+    }
+    let known = |name: String| {
+        let metric = METRICS.iter().find(|(known, _)| *known == name).map(|(_, metric)| *metric);
+        if metric.is_none() {
+            let names: Vec<_> = METRICS.iter().map(|(name, _)| format!("{name:?}")).collect();
+            section.problem("metrics", &format!("{name:?} is unknown; use some of {}", names.join(", ")));
+        }
+        metric
+    };
+    section.strings("metrics").into_iter().filter_map(known).collect()
+}
+
+fn log_level(section: &Section<'_>) -> String {
+    let level: String = section.get("level", "info".to_owned());
+    if !logging::is_filter(&level) {
+        section.problem(
+            "level",
+            "must be error, warn, info, debug or trace, or a list such as info,librdkafka=warn",
+        );
+    }
+    level
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Tests of the configuration: the shipped sample, and every error at once.
+
+use super::*;
+
+const SAMPLE: &str = include_str!("../../spillway-consumer.toml");
+
+fn env(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = Config::parse("c.toml", text, &env(&[])).unwrap_err();
+    problems.to_string().lines().map(str::to_owned).collect()
+}
+
+/// The sample with the lines that show defaults switched on.
+fn with_defaults() -> String {
+    let setting = |line: &str| {
+        line.strip_prefix("# ")
+            .is_some_and(|rest| rest.split_once(" = ").is_some_and(|(key, _)| !key.contains(' ')))
+    };
+    let secretive = [
+        "ca_file",
+        "username",
+        "password_file",
+        "region",
+        "endpoint",
+        "access_key_id",
+        "secret_access_key_file",
+        "\"socket",
+    ];
+    let on = |line: &str| match line.strip_prefix("# ") {
+        Some(rest) if setting(line) && !secretive.iter().any(|key| rest.starts_with(key)) => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    SAMPLE.lines().map(on).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_shipped_sample_is_good_and_gives_the_standard_tables() {
+    let config = Config::parse("spillway-consumer.toml", SAMPLE, &env(&[])).unwrap();
+    assert_eq!(config.tables, Config::standard_tables());
+    assert_eq!((config.topic.as_str(), config.group.as_str()), ("events", "spillway-consumer"));
+    assert_eq!(config.store.url, StoreUrl::Local("spillway-store".into()));
+    assert_eq!(config.time, TimeSettings::default());
+}
+
+#[test]
+fn what_the_sample_calls_defaults_are_the_defaults() {
+    let text = with_defaults();
+    assert!(
+        text.contains("\ndelay = ") && text.contains("\nlevel = ") && text.contains("\ntls = "),
+        "{text}"
+    );
+    let config = Config::parse("c.toml", &text, &env(&[])).unwrap();
+    assert_eq!(config.time, TimeSettings::default());
+    assert_eq!(config.log_level, "info");
+    assert!(!config.kafka.security.tls && config.kafka.security.sasl.is_none());
+}
+
+#[test]
+fn the_environment_overrides() {
+    let env = env(&[
+        ("SPILLWAY_KAFKA_BROKERS", "k:1"),
+        ("SPILLWAY_TIME_DELAY", "7s"),
+        ("SPILLWAY_STORE_URL", "file:///x"),
+    ]);
+    let config = Config::parse("c.toml", SAMPLE, &env).unwrap();
+    assert_eq!(config.kafka.brokers, "k:1");
+    assert_eq!(config.time.delay, Duration::from_secs(7));
+    assert_eq!(config.store.url, StoreUrl::Local("/x".into()));
+}
+
+#[test]
+fn every_error_comes_at_once_with_its_line() {
+    let text = "[kafka]\nbroker = 'k:1'\n[kafka.options]\n'group.id' = 'x'\n[input]\nprofile = 'x_v3'\n[time]\ndelay = '2d'\n[store]\nurl = 'gs://x'\n\
+                [[table]]\nname = 'A B'\nwindow = '1500ms'\n[[table]]\nname = 'b'\ngroup_by = ['town']\nfilter = { place = 'x' }\nmetrics = ['event']\n[log]\nlevel = 'a=b=c'\n";
+    let problems = problems(text);
+    let expected = [
+        "c.toml:1: kafka.brokers: missing;",
+        "c.toml:1: kafka.topic: missing;",
+        "c.toml:2: kafka.broker: unknown setting; did you mean \"brokers\"?",
+        "c.toml:3: kafka.options: \"group.id\" is set by Spillway itself",
+        "c.toml:6: input.profile: \"x_v3\" is unknown; use one of \"x_v2\"",
+        "c.toml:8: time.delay: 48 h 00 m is out of range; use 0 ms to 24 h 00 m",
+        "c.toml:10: store.url: \"gs://x\" is no store;",
+        "c.toml:12: table[0].name: \"A B\" is no table name;",
+        "c.toml:16: table[1].group_by: use one of [\"place\"], [\"none\"]",
+        "c.toml:17: table[1].filter.place: unknown setting",
+        "c.toml:18: table[1].metrics: \"event\" is unknown; use some of \"events\"",
+        "c.toml:20: log.level: must be error, warn",
+    ];
+    assert_eq!(problems.len(), expected.len(), "{problems:#?}");
+    for (problem, start) in problems.iter().zip(expected) {
+        assert!(problem.starts_with(start), "{problem} should begin with {start}");
+    }
+}
+
+#[test]
+fn tables_are_checked_each_and_together() {
+    let head = "[kafka]\nbrokers = 'k:1'\ntopic = 't'\n[store]\nurl = 'x'\n";
+    let one = |table: &str| problems(&format!("{head}{table}"));
+    assert_eq!(one(""), ["c.toml: table: there is no table; add a [[table]]"]);
+    assert!(
+        one("[[table]]\nname = 'a'\n[[table]]\nname = 'a'\n")[0]
+            .starts_with("c.toml:9: table[1].name: there are two tables named \"a\"")
+    );
+    assert!(
+        one("[[table]]\nname = 'a'\nwindow = '1500ms'\n")[0]
+            .starts_with("c.toml:8: table[0].window: the window of \"a\"")
+    );
+    assert!(
+        one("[[table]]\nname = 'a'\nmetrics = []\n")[0]
+            .starts_with("c.toml:8: table[0].metrics: the metrics of \"a\"")
+    );
+    assert!(one("[[table]]\nwindow = '5m'\n")[0].starts_with("c.toml:6: table[0].name: missing;"));
+}
+
+#[test]
+fn settings_of_s3_are_checked() {
+    let head = "[kafka]\nbrokers = 'k:1'\ntopic = 't'\n[[table]]\nname = 'a'\n[store]\n";
+    let one = |store: &str| problems(&format!("{head}{store}"));
+    assert!(
+        one("url = 'x'\nregion = 'eu-west-1'\n")[0]
+            .starts_with("c.toml:8: store.region: belongs to a store on S3")
+    );
+    if cfg!(feature = "s3") {
+        assert!(
+            one("url = 's3://b'\nendpoint = 'minio:9000'\n")[0]
+                .starts_with("c.toml:8: store.endpoint: must begin with")
+        );
+        assert!(
+            one("url = 's3://b'\naccess_key_id = 'AK'\n")[0]
+                .starts_with("c.toml:8: store.access_key_id: needs secret_access_key_file")
+        );
+        assert!(
+            one("url = 's3://b'\nsecret_access_key = 'x'\n")[0].contains("a secret does not belong here")
+        );
+    }
+}
+
+#[test]
+fn an_access_key_is_read_from_its_file() {
+    if !cfg!(feature = "s3") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("key");
+    std::fs::write(&file, "hunter2\n").unwrap();
+    let text = format!(
+        "[kafka]\nbrokers = 'k:1'\ntopic = 't'\n[[table]]\nname = 'a'\n[store]\nurl = 's3://b/p'\naccess_key_id = 'AK'\nsecret_access_key_file = '{}'\n",
+        file.display()
+    );
+    let key = Config::parse("c.toml", &text, &env(&[])).unwrap().store.access_key.unwrap();
+    assert_eq!((key.id.as_str(), key.secret.reveal()), ("AK", "hunter2"));
+}

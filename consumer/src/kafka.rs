@@ -1,0 +1,222 @@
+//! The Kafka side of the consumer: how the client is configured, what it reports besides records, and
+//! how partitions are taken on and offsets committed. It decides nothing.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::checkpoint::Checkpoint;
+use crate::config::Config;
+use crate::engine::Restored;
+
+mod commits;
+mod ends;
+mod worker;
+
+pub(crate) use commits::{CommitError, Commits, start as start_commits};
+pub(crate) use ends::EndsProbe;
+pub(crate) use worker::Worker;
+
+/// The consumer client.
+pub(crate) type Client = BaseConsumer<Context>;
+
+/// What the group's coordinator has told the client.
+#[derive(Debug)]
+pub(crate) enum GroupEvent {
+    /// Partitions are given to this member; it has to take them on.
+    Assigned(Vec<i32>),
+    /// Partitions were taken away.
+    Revoked {
+        /// Which.
+        partitions: Vec<i32>,
+        /// The member was expelled, rather than asked to hand them over.
+        lost: bool,
+    },
+}
+
+/// Collects what the client reports while it is polled.
+#[derive(Debug, Default)]
+pub(crate) struct Context {
+    events: Mutex<VecDeque<GroupEvent>>,
+    is_closing: AtomicBool,
+}
+
+impl Context {
+    /// What has been reported since the last call, oldest first.
+    pub(crate) fn take(&self) -> VecDeque<GroupEvent> {
+        std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn push(&self, event: GroupEvent) {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            // What librdkafka calls an error it goes on trying to mend: nothing is lost by it.
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => {
+                tracing::warn!(target: "librdkafka", facility, "{message}");
+            }
+            RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(target: "librdkafka", facility, "{message}")
+            }
+            RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{message}"),
+        }
+    }
+
+    /// Polling gives the same error to the run, which knows what it means; only the reason is more here.
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(target: "librdkafka", %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Context {
+    /// Gives partitions up at once, but leaves taking them on to the run: it has to look up first where
+    /// to read from, and that may fail.
+    fn rebalance(&self, client: &Client, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+        let partitions = list.elements().iter().map(|element| element.partition()).collect();
+        if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            if self.is_closing.load(Ordering::Relaxed) {
+                // A client that is being closed waits for an answer and takes any as "none".
+                if let Err(error) = client.incremental_assign(list) {
+                    tracing::debug!(%error, "an assignment could not be declined");
+                }
+            } else {
+                self.push(GroupEvent::Assigned(partitions));
+            }
+            return;
+        }
+        let lost = client.assignment_lost();
+        let released = match client.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => client.incremental_unassign(list),
+            RebalanceProtocol::Eager | RebalanceProtocol::None => client.unassign(),
+        };
+        if let Err(error) = released {
+            tracing::warn!(%error, "partitions could not be released");
+        }
+        self.push(GroupEvent::Revoked { partitions, lost });
+    }
+}
+
+/// Creates the client and joins the group.
+pub(crate) fn connect(config: &Config) -> KafkaResult<Client> {
+    let mut client = config.kafka.client_config();
+    // rust-rdkafka asks the log crate which levels are wanted, and here that is not where they are set.
+    let is_debug = tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG);
+    client.set_log_level(if is_debug { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
+    client
+        .set("group.id", &config.group)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "earliest")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("isolation.level", "read_committed")
+        .set("enable.partition.eof", "true");
+    if client.get("client.id").is_none() {
+        client.set("client.id", "spillway-consumer");
+    }
+    let client: Client = client.create_with_context(Context::default())?;
+    client.subscribe(&[&config.topic])?;
+    Ok(client)
+}
+
+/// How long a question to the brokers may take while the run waits for it.
+pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many partitions the topic has; 0 when it does not exist.
+pub(crate) fn partition_count(client: &Client, topic: &str) -> KafkaResult<usize> {
+    let metadata = client.fetch_metadata(Some(topic), ASK_TIMEOUT)?;
+    Ok(metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len()))
+}
+
+/// Looks up where the group left `partitions`.
+pub(crate) fn restore(
+    client: &Client,
+    topic: &str,
+    partitions: &[i32],
+) -> KafkaResult<BTreeMap<i32, Restored>> {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(topic, *partition);
+    }
+    let committed = client.committed_offsets(list, ASK_TIMEOUT)?;
+    let mut restored = BTreeMap::new();
+    for element in committed.elements_for_topic(topic) {
+        element.error()?;
+        let Offset::Offset(offset) = element.offset() else {
+            restored.insert(element.partition(), Restored::default());
+            continue;
+        };
+        let checkpoint = checkpoint(element.partition(), offset, element.metadata());
+        restored.insert(element.partition(), Restored { offset: Some(offset), checkpoint });
+    }
+    Ok(restored)
+}
+
+/// An offset that another tool has set has no checkpoint: the windows from there on are counted anew.
+fn checkpoint(partition: i32, offset: i64, metadata: &str) -> Checkpoint {
+    match Checkpoint::from_metadata(metadata) {
+        Ok(Some(checkpoint)) => checkpoint,
+        Ok(None) => {
+            tracing::warn!(
+                partition,
+                offset,
+                "the committed offset carries no checkpoint; another tool has set it"
+            );
+            Checkpoint::default()
+        }
+        Err(error) => {
+            tracing::warn!(partition, offset, %error, "the committed offset carries no checkpoint; another program has set it");
+            Checkpoint::default()
+        }
+    }
+}
+
+/// Takes partitions on, each from where it was left.
+pub(crate) fn assign(client: &Client, topic: &str, restored: &BTreeMap<i32, Restored>) -> KafkaResult<()> {
+    let mut list = TopicPartitionList::new();
+    for (partition, left) in restored {
+        list.add_partition_offset(topic, *partition, left.offset.map_or(Offset::Beginning, Offset::Offset))?;
+    }
+    client.incremental_assign(&list)
+}
+
+/// Stops or resumes the delivery of records of `partitions`.
+pub(crate) fn set_paused(client: &Client, topic: &str, partitions: &[i32], paused: bool) -> KafkaResult<()> {
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(topic, *partition);
+    }
+    if paused { client.pause(&list) } else { client.resume(&list) }
+}
+
+/// How long leaving the group may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Leaves the group, so that the next member need not wait for this one's session to expire.
+pub(crate) fn close(client: &Client) {
+    client.context().is_closing.store(true, Ordering::Relaxed);
+    if let Err(error) = client.close_queue() {
+        tracing::warn!(%error, "the Kafka client cannot be closed in order");
+        return;
+    }
+    let began = Instant::now();
+    while !client.closed() && began.elapsed() < CLOSE_TIMEOUT {
+        // What is still delivered is read again by the next run.
+        drop(client.poll(Duration::from_millis(20)));
+    }
+}

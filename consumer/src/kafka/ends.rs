@@ -1,0 +1,64 @@
+//! Asks the partitions' leaders where the partitions end.
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer;
+
+use super::{Client, Worker};
+use crate::activity::Ends;
+
+/// What one round of questions gave: for each partition its ends, or nothing when the leader did not
+/// answer.
+pub(crate) type Round = Vec<(i32, Option<Ends>)>;
+
+/// See the module. At most one round is under way.
+#[derive(Debug)]
+pub(crate) struct EndsProbe {
+    worker: Worker<Vec<i32>, Round>,
+    asked: Option<Instant>,
+}
+
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+impl EndsProbe {
+    pub(crate) fn start(client: Arc<Client>, topic: String) -> io::Result<Self> {
+        let worker = Worker::start("ends", move |partitions: Vec<i32>| ask(&client, &topic, &partitions))?;
+        Ok(Self { worker, asked: None })
+    }
+
+    /// Begins a round unless one is under way or the last began less than `pause` ago.
+    pub(crate) fn ask(&mut self, partitions: Vec<i32>, now: Instant, pause: Duration) {
+        let too_soon = self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < pause);
+        if !too_soon && !partitions.is_empty() && self.worker.ask(partitions) {
+            self.asked = Some(now);
+        }
+    }
+
+    /// The answers of the round that was under way, once it is complete.
+    pub(crate) fn answers(&mut self) -> Option<Round> {
+        self.worker.answer()
+    }
+}
+
+/// Asks for each partition. When one leader does not answer, the rest of the round is given up: the
+/// next one tries again.
+fn ask(client: &Client, topic: &str, partitions: &[i32]) -> Round {
+    let mut is_away = false;
+    let mut one = |partition: i32| {
+        if is_away {
+            return (partition, None);
+        }
+        let asked = Instant::now();
+        match client.fetch_watermarks(topic, partition, TIMEOUT) {
+            Ok((low, high)) => (partition, Some(Ends { low, high, asked })),
+            Err(error) => {
+                tracing::debug!(partition, %error, "the partition's ends are unknown");
+                is_away = true;
+                (partition, None)
+            }
+        }
+    };
+    partitions.iter().map(|partition| one(*partition)).collect()
+}

@@ -1,0 +1,89 @@
+//! A thread that answers one question at a time: what takes its time with the brokers, while the run
+//! goes on polling.
+
+use std::io;
+use std::thread::JoinHandle;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+/// See the module. When it is dropped, it waits for the question under way.
+#[derive(Debug)]
+pub(crate) struct Worker<Q, A> {
+    name: &'static str,
+    questions: Option<Sender<Q>>,
+    answers: Receiver<A>,
+    is_busy: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
+    pub(crate) fn start(
+        name: &'static str,
+        mut answer: impl FnMut(Q) -> A + Send + 'static,
+    ) -> io::Result<Self> {
+        let (questions, to_answer) = bounded(1);
+        let (answered, answers) = bounded(1);
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            for question in &to_answer {
+                if answered.send(answer(question)).is_err() {
+                    return;
+                }
+            }
+        })?;
+        Ok(Self { name, questions: Some(questions), answers, is_busy: false, thread: Some(thread) })
+    }
+
+    /// Whether a question is under way.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    /// Asks, unless a question is under way. Returns whether it was asked.
+    pub(crate) fn ask(&mut self, question: Q) -> bool {
+        if self.is_busy {
+            return false;
+        }
+        self.is_busy = self.questions.as_ref().is_some_and(|questions| questions.try_send(question).is_ok());
+        self.is_busy
+    }
+
+    /// The answer to the question that was under way, once it is there.
+    pub(crate) fn answer(&mut self) -> Option<A> {
+        let answer = self.answers.try_recv().ok()?;
+        self.is_busy = false;
+        Some(answer)
+    }
+}
+
+impl<Q, A> Drop for Worker<Q, A> {
+    fn drop(&mut self) {
+        self.questions = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!(thread = self.name, "a thread panicked");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_question_is_answered_at_a_time() {
+        let (gate, wait) = bounded::<()>(0);
+        let mut worker = Worker::start("test", move |n: u32| {
+            wait.recv().unwrap();
+            n * 2
+        })
+        .unwrap();
+        assert!(worker.ask(3));
+        assert!(!worker.ask(4), "busy");
+        assert_eq!(worker.answer(), None);
+        gate.send(()).unwrap();
+        let answer = std::iter::repeat_with(|| worker.answer()).find_map(|answer| answer);
+        assert_eq!(answer, Some(6));
+        assert!(!worker.is_busy());
+    }
+}

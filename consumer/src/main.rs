@@ -1,0 +1,177 @@
+//! The program: arguments, configuration, logging, run, exit code.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use spillway_consumer::{Config, Control, Summary, Until, chain, run};
+use spillway_service::exit::Exit;
+use spillway_service::settings::Environment;
+use spillway_service::{logging, units};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Turns a Kafka topic into tables of time windows, written as Parquet to a folder or to S3.
+///
+/// Events are counted in windows of event time. A window is written once, when it is complete, and
+/// never changed. Progress is kept in Kafka under the consumer group, so the program can be stopped,
+/// killed and started again at any time: nothing is lost and nothing is counted twice.
+#[derive(Debug, Parser)]
+#[command(version, after_help = EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read the topic and write the tables.
+    ///
+    /// Runs until SIGTERM or SIGINT. Windows that are open then are not written; the next start reads
+    /// their events again.
+    Run {
+        /// The configuration; spillway-consumer.toml in the source explains every setting.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// Read what the topic holds now, close every window, print a summary, and end.
+        ///
+        /// For input that has an end. An event that comes later for a window closed in this way is late.
+        #[arg(long)]
+        drain: bool,
+    },
+    /// Check a configuration and report every error in it, each with its line.
+    ///
+    /// Secrets are read; neither Kafka nor the store is contacted.
+    Check {
+        /// The configuration.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  stopped as asked, or drained        73  the store cannot be written, or an object differs
+   1  failed                              75  another member of the group owns a part of the topic
+  64  wrong arguments                     77  Kafka refuses the credentials or rights
+  78  wrong configuration";
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let is_help = !error.use_stderr();
+            let shown = error.print();
+            return (if is_help && shown.is_ok() { Exit::Success } else { Exit::Usage }).into();
+        }
+    };
+    let exit = match arguments.command {
+        Command::Run { config, drain } => run_command(&config, drain),
+        Command::Check { config } => check_command(&config),
+    };
+    exit.into()
+}
+
+fn check_command(path: &Path) -> Exit {
+    match Config::read(path, &Environment::of_process()) {
+        Ok(config) => {
+            let tables: Vec<_> = config.tables.iter().map(|table| table.name.as_str()).collect();
+            let store = &config.store.url;
+            show(&format!(
+                "{} is good: topic {} to {} in {store}",
+                path.display(),
+                config.topic,
+                tables.join(", ")
+            ))
+        }
+        Err(problems) => complain(&problems.to_string(), Exit::Config),
+    }
+}
+
+fn run_command(path: &Path, drain: bool) -> Exit {
+    let config = match Config::read(path, &Environment::of_process()) {
+        Ok(config) => config,
+        Err(problems) => return complain(&problems.to_string(), Exit::Config),
+    };
+    if let Err(error) = logging::init(&config.log_level) {
+        return complain(&chain(&error), Exit::Config);
+    }
+    let control = Control::new();
+    if drain {
+        control.drain();
+    }
+    if let Err(error) = stop_on_signals(control.clone()) {
+        return complain(&format!("cannot listen for signals: {error}"), Exit::Failed);
+    }
+    match run(config, &control) {
+        Ok(summary) if summary.ended == Until::Drained => show(&report(&summary)),
+        Ok(summary) => {
+            tracing::info!(read = summary.progress.read, objects = summary.progress.objects, "stopped");
+            Exit::Success
+        }
+        Err(error) => {
+            tracing::error!("{}", chain(&error));
+            error.exit()
+        }
+    }
+}
+
+/// Stops the run on SIGTERM and SIGINT. A second one is not needed: a run stops within a second or so.
+fn stop_on_signals(control: Control) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut term, mut int) = {
+        let _context = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let wait = async move {
+        loop {
+            let name = tokio::select! {
+                _ = term.recv() => "SIGTERM",
+                _ = int.recv() => "SIGINT",
+            };
+            tracing::info!(signal = name, "stopping");
+            control.stop();
+        }
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait))?;
+    Ok(())
+}
+
+/// What a drained run came to, for people.
+fn report(summary: &Summary) -> String {
+    let counted = &summary.progress;
+    let figures = [
+        ("records read", counted.read),
+        ("events counted", counted.events),
+        ("duplicates", counted.duplicates),
+        ("late", counted.late),
+        ("quarantined", counted.quarantined),
+        ("notices", counted.notices),
+        ("final before", counted.replayed),
+    ];
+    let mut lines: Vec<_> =
+        figures.iter().map(|(name, n)| format!("{name:<16}{:>14}", units::show_count(*n))).collect();
+    for table in &summary.tables {
+        let count = units::show_count;
+        let (objects, rows, found) = (count(table.objects), count(table.rows), count(table.objects_found));
+        lines.push(format!(
+            "table {}: {objects} objects with {rows} rows written, {found} found",
+            table.table
+        ));
+    }
+    lines.join("\n")
+}
+
+fn show(text: &str) -> Exit {
+    match writeln!(std::io::stdout(), "{text}") {
+        Ok(()) => Exit::Success,
+        // Nobody listens, which is not a failure of the run.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Success,
+        Err(_) => Exit::Failed,
+    }
+}
+
+/// Says on standard error what is wrong; when even that fails, the exit code has to do.
+fn complain(text: &str, exit: Exit) -> Exit {
+    writeln!(std::io::stderr(), "{text}").map_or(Exit::Failed, |()| exit)
+}

@@ -1,0 +1,31 @@
+//! What unit tests build events with.
+
+use std::borrow::Cow;
+
+use crate::event::{Event, Kind};
+
+/// An event at `secs` seconds after 1970.
+pub(crate) fn event<'a>(id: &'a str, secs: i64, actor: &'a str, kind: Kind) -> Event<'a> {
+    Event {
+        id: Cow::Borrowed(id),
+        time: secs * 1_000_000,
+        actor: Some(Cow::Borrowed(actor)),
+        kind,
+        referencing: kind != Kind::Original,
+        place: None,
+        place_type: None,
+        lang: None,
+        text: None,
+        tags: Vec::new(),
+        rule_tags: Vec::new(),
+    }
+}
+
+impl<'a> Event<'a> {
+    /// The same event at a place.
+    pub(crate) fn at(mut self, place: &'a str, place_type: &'a str) -> Self {
+        self.place = Some(Cow::Borrowed(place));
+        self.place_type = Some(Cow::Borrowed(place_type));
+        self
+    }
+}

@@ -1,0 +1,283 @@
+//! Writes final objects, several at once, on the store's own threads. An object that exists already
+//! is read and compared: an earlier run may have ended between writing it and committing. What may
+//! pass is tried again for as long as it takes; nothing is given up silently.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::parquet::errors::ParquetError;
+use bytes::Bytes;
+use crossbeam_channel::{Receiver, bounded};
+use object_store::path::Path;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+
+use crate::error::chain;
+use crate::finalise::FinalWindow;
+use crate::parquet;
+use crate::store::{Created, Store, StoreError};
+use crate::tables::Table;
+
+/// Why a window could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The rows cannot be encoded.
+    #[error("cannot encode {object}")]
+    Encode {
+        /// The object.
+        object: String,
+        /// Why.
+        source: ParquetError,
+    },
+    /// The store failed in a way that trying again does not mend.
+    #[error("cannot write a final object")]
+    Store(#[from] StoreError),
+    /// The object that exists is no Parquet.
+    #[error("{object} exists and cannot be read as Parquet")]
+    Foreign {
+        /// The object.
+        object: String,
+        /// Why.
+        source: ParquetError,
+    },
+    /// The object that exists holds other rows.
+    #[error(
+        "{object} exists with other content: {difference}; final objects are never changed. \
+         If the table's settings were changed, give it a new name; if another consumer group writes \
+         to the same store, give one of them another store; to count again, remove the object"
+    )]
+    Differs {
+        /// The object.
+        object: String,
+        /// How it differs.
+        difference: String,
+    },
+    /// A task of the writer panicked.
+    #[error("the writer failed")]
+    Task(#[source] tokio::task::JoinError),
+}
+
+/// What was written of one table.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    pub(crate) objects: u64,
+    pub(crate) rows: u64,
+    pub(crate) found: u64,
+}
+
+/// Windows to be written together.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) windows: Vec<FinalWindow>,
+    /// What every object's metadata says.
+    pub(crate) facts: Vec<(&'static str, String)>,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer {
+    runtime: Handle,
+    store: Store,
+    tables: Arc<[Table]>,
+}
+
+/// What a batch came to, by table.
+pub(crate) type Outcome = Result<Vec<Written>, WriteError>;
+
+/// Objects in flight at once: enough to hide a store's latency, few enough to bound memory.
+const PARALLEL: usize = 8;
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_MAX: Duration = Duration::from_secs(30);
+
+impl Writer {
+    pub(crate) fn new(runtime: Handle, store: Store, tables: Arc<[Table]>) -> Self {
+        Self { runtime, store, tables }
+    }
+
+    /// Begins to write a batch; what it came to arrives in the channel.
+    pub(crate) fn start(&self, batch: Batch) -> Receiver<Outcome> {
+        let (sender, receiver) = bounded(1);
+        let writer = self.clone();
+        self.runtime.spawn(async move {
+            let outcome = writer.write(batch).await;
+            if sender.send(outcome).is_err() {
+                tracing::debug!(
+                    "the run ended before its last objects were written; the next run writes them"
+                );
+            }
+        });
+        receiver
+    }
+
+    async fn write(&self, batch: Batch) -> Outcome {
+        let facts: Arc<[(&'static str, String)]> = batch.facts.into();
+        let mut written = vec![Written::default(); self.tables.len()];
+        let mut tasks = JoinSet::new();
+        for window in batch.windows {
+            if tasks.len() >= PARALLEL {
+                take(tasks.join_next().await, &mut written)?;
+            }
+            tasks.spawn(write_one(self.store.clone(), Arc::clone(&self.tables), Arc::clone(&facts), window));
+        }
+        while !tasks.is_empty() {
+            take(tasks.join_next().await, &mut written)?;
+        }
+        Ok(written)
+    }
+}
+
+type One = Result<(usize, Written), WriteError>;
+
+fn take(
+    joined: Option<Result<One, tokio::task::JoinError>>,
+    written: &mut [Written],
+) -> Result<(), WriteError> {
+    let Some(joined) = joined else { return Ok(()) };
+    let (table, one) = joined.map_err(WriteError::Task)??;
+    let sum = &mut written[table];
+    *sum = Written {
+        objects: sum.objects + one.objects,
+        rows: sum.rows + one.rows,
+        found: sum.found + one.found,
+    };
+    Ok(())
+}
+
+async fn write_one(
+    store: Store,
+    tables: Arc<[Table]>,
+    facts: Arc<[(&'static str, String)]>,
+    window: FinalWindow,
+) -> One {
+    let table = &tables[window.table];
+    let object = parquet::object_name(table, window.start);
+    let content: Bytes = parquet::encode(table, &window, &facts)
+        .map_err(|source| WriteError::Encode { object: object.clone(), source })?
+        .into();
+    if create(&store, &object, &content).await? == Created::Existed {
+        let theirs = get(&store, &object).await?;
+        compare(object, content, theirs)?;
+        return Ok((window.table, Written { found: 1, ..Written::default() }));
+    }
+    tracing::debug!(object, rows = window.rows.len(), "a window is final");
+    Ok((window.table, Written { objects: 1, rows: window.rows.len() as u64, found: 0 }))
+}
+
+async fn create(store: &Store, object: &str, content: &Bytes) -> Result<Created, StoreError> {
+    let (path, mut patience) = (Path::from(object), Patience::new());
+    loop {
+        match store.create(&path, content.clone()).await {
+            Ok(created) => return Ok(created),
+            Err(error) => patience.after(error).await?,
+        }
+    }
+}
+
+async fn get(store: &Store, object: &str) -> Result<Bytes, StoreError> {
+    let (path, mut patience) = (Path::from(object), Patience::new());
+    loop {
+        match store.get(&path).await {
+            Ok(content) => return Ok(content),
+            Err(error) => patience.after(error).await?,
+        }
+    }
+}
+
+fn compare(object: String, ours: Bytes, theirs: Bytes) -> Result<(), WriteError> {
+    match parquet::difference(ours, theirs) {
+        Ok(None) => Ok(()),
+        Ok(Some(difference)) => Err(WriteError::Differs { object, difference }),
+        Err(source) => Err(WriteError::Foreign { object, source }),
+    }
+}
+
+/// Waits out failures that may pass, longer each time.
+struct Patience {
+    wait: Duration,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self { wait: RETRY_FIRST }
+    }
+
+    /// Waits, or gives the error back when waiting cannot mend it.
+    async fn after(&mut self, error: StoreError) -> Result<(), StoreError> {
+        if error.is_permanent() {
+            return Err(error);
+        }
+        tracing::error!(
+            error = chain(&error),
+            wait_ms = self.wait.as_millis(),
+            "the store fails; trying again"
+        );
+        tokio::time::sleep(self.wait).await;
+        self.wait = (self.wait * 2).min(RETRY_MAX);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::aggregate::Row;
+    use crate::store::StoreSettings;
+    use crate::tables::{Filter, GroupBy};
+
+    fn window(start_s: i64, events: i64) -> FinalWindow {
+        let start = start_s * 1_000_000;
+        let rows = vec![Row { group: String::new(), values: vec![events, 0, 0, 1] }];
+        FinalWindow { table: 0, start, end: start + 300_000_000, rows }
+    }
+
+    async fn write(dir: &std::path::Path, windows: Vec<FinalWindow>) -> Outcome {
+        let tables: Arc<[Table]> =
+            vec![Table::new("t", Duration::from_secs(300), GroupBy::None, Filter::default())].into();
+        let store = Store::open(&StoreSettings::local(dir)).unwrap();
+        Writer::new(Handle::current(), store, tables).write(Batch { windows, facts: vec![] }).await
+    }
+
+    #[tokio::test]
+    async fn windows_written_before_are_found_and_counted_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let all: Vec<_> = (0..20).map(|i| window(i * 300, i)).collect();
+        assert_eq!(
+            write(dir.path(), all[..12].to_vec()).await.unwrap(),
+            [Written { objects: 12, rows: 12, found: 0 }]
+        );
+        assert_eq!(write(dir.path(), all).await.unwrap(), [Written { objects: 8, rows: 8, found: 12 }]);
+    }
+
+    #[tokio::test]
+    async fn other_content_is_an_error_and_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), vec![window(0, 1)]).await.unwrap();
+        let error = write(dir.path(), vec![window(0, 2)]).await.unwrap_err();
+        assert!(
+            matches!(&error, WriteError::Differs { object, .. } if object == "tables/t/dt=1970-01-01/t-19700101T000000Z.parquet"),
+            "{error}"
+        );
+        assert_eq!(write(dir.path(), vec![window(0, 1)]).await.unwrap()[0].found, 1);
+    }
+
+    #[tokio::test]
+    async fn a_foreign_object_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("tables/t/dt=1970-01-01");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("t-19700101T000000Z.parquet"), "no parquet").unwrap();
+        assert!(matches!(write(dir.path(), vec![window(0, 1)]).await, Err(WriteError::Foreign { .. })));
+    }
+
+    #[tokio::test]
+    async fn what_may_pass_is_waited_out_and_the_rest_is_not() {
+        let failed = |source| StoreError::Get { object: "x".into(), source };
+        let mut patience = Patience { wait: Duration::from_millis(1) };
+        let passing = object_store::Error::Generic { store: "test", source: "away".into() };
+        assert!(patience.after(failed(passing)).await.is_ok());
+        assert_eq!(patience.wait, Duration::from_millis(2));
+        let lasting =
+            object_store::Error::NotImplemented { operation: "put".into(), implementer: "test".into() };
+        assert!(patience.after(failed(lasting)).await.is_err());
+    }
+}

@@ -1,0 +1,251 @@
+//! Promises across runs: however a run ends, the tables come to the same, nothing twice and nothing
+//! missing.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use common::{Counts, PATIENCE, Rec, Rig, Rows, START, activity, rec, rows};
+use rdkafka::types::RDKafkaRespErr;
+use spillway_consumer::store::StoreSettings;
+use spillway_consumer::{Control, Error, WriteError, run};
+use spillway_testkit::kafka::ApiKey;
+use spillway_testkit::oracle::{Dedup, Recount};
+use spillway_testkit::tweets::{Generator, Options};
+
+/// The contents of all objects by path.
+fn objects(store: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let tables = ["activity", "city_activity"];
+    let paths = tables.iter().flat_map(|table| spillway_consumer::read::objects(store, table).unwrap());
+    paths.map(|path| (path.clone(), std::fs::read(path).unwrap())).collect()
+}
+
+/// Makes every commit fail for good, until the errors are cleared.
+fn fail_commits(rig: &Rig) {
+    let errors = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_COMMIT_OFFSET_SIZE; 1000];
+    rig.mock.request_errors(ApiKey::OffsetCommit, &errors).unwrap();
+}
+
+/// An hour of generated tweets, some twice, and their recount by the oracle.
+fn hour(seed: u64, records: u64) -> (Vec<Vec<u8>>, Recount) {
+    let window = Duration::from_secs(300);
+    let options = Options {
+        repeat_share: 0.02,
+        ..Options::ending_at(START * 1000, Duration::from_secs(3600), records)
+    };
+    let mut recount = Recount::new(window, Dedup::ById);
+    let lines: Vec<_> = Generator::new(seed, options)
+        .take(usize::try_from(records).unwrap())
+        .map(|t| t.line.to_vec())
+        .collect();
+    for line in &lines {
+        recount.add(line);
+    }
+    (lines, recount)
+}
+
+fn assert_recount(store: &Path, recount: &Recount) {
+    let four = |c: &spillway_testkit::oracle::Counts| -> Counts {
+        [c.events, c.reposts, c.referencing, c.unique_actors]
+    };
+    let all: Rows =
+        recount.activity().iter().map(|(start, c)| ((start / 1_000_000, String::new()), four(c))).collect();
+    assert_eq!(rows(store, "activity"), all);
+    let cities: Rows = recount
+        .city_activity()
+        .iter()
+        .map(|((start, city), c)| ((start / 1_000_000, city.clone()), four(c)))
+        .collect();
+    assert!(cities.len() > 50, "{} rows", cities.len());
+    assert_eq!(rows(store, "city_activity"), cities);
+}
+
+#[test]
+fn runs_that_are_stopped_on_the_way_come_to_what_one_run_comes_to() {
+    let seed = 20_261_101;
+    println!("seed {seed}");
+    let (lines, recount) = hour(seed, 3000);
+    let rig = Rig::new(4);
+    for part in lines.chunks(1000) {
+        rig.send_lines(part.iter().map(Vec::as_slice), true);
+        let running = rig.start(rig.config());
+        let seen = u64::try_from(part.len()).unwrap();
+        running.wait("the new records", |p| p.read - p.replayed >= seen && p.objects + p.objects_found > 0);
+        let before = objects(rig.store());
+        running.stop();
+        let after = objects(rig.store());
+        assert!(
+            before.iter().all(|(path, content)| after.get(path) == Some(content)),
+            "a final object changed"
+        );
+    }
+    let counted = rig.drain().progress;
+    assert!(counted.read < 2500, "the last run begins near the end and not at the start: {counted:?}");
+    assert_recount(rig.store(), &recount);
+}
+
+#[test]
+fn a_crash_between_writing_and_committing_neither_doubles_nor_loses() {
+    let rig = Rig::new(2);
+    rig.send((0..40).map(|i| rec(i % 2, i.unsigned_abs(), i64::from(i) * 30, "ann")));
+    // Every commit fails, so the run ends as one that is killed after it has written.
+    fail_commits(&rig);
+    let running = rig.start(rig.config());
+    running.wait("the objects", |p| p.objects >= 3);
+    let first = running.stop();
+    let written = objects(rig.store());
+    assert_eq!(written.len() as u64, first.progress.objects);
+    rig.mock.clear_request_errors(ApiKey::OffsetCommit).unwrap();
+
+    let second = rig.drain().progress;
+    assert_eq!((second.read, second.replayed), (40, 0), "nothing was committed, so all is read again");
+    assert_eq!(
+        second.objects_found, first.progress.objects,
+        "what the first run wrote is found with the same rows"
+    );
+    assert_eq!(activity(rig.store()), [(0, 10), (300, 10), (600, 10), (900, 10)]);
+    let after = objects(rig.store());
+    assert!(written.iter().all(|(path, content)| after[path] == *content), "nothing is written twice");
+}
+
+#[test]
+fn a_decision_that_cannot_be_committed_writes_nothing() {
+    let rig = Rig::new(2);
+    // Partition 1 is empty, so only time can close its panes, which is a decision.
+    rig.send([rec(0, 1, 0, "ann"), rec(0, 2, 900, "ann")]);
+    fail_commits(&rig);
+    let running = rig.start(rig.config());
+    running.wait("the records", |p| p.read == 2);
+    // The idle timeout is 1 s.
+    let is_written = running.control.wait_until(Duration::from_secs(4), |p| p.objects > 0);
+    assert!(
+        !is_written && objects(rig.store()).is_empty(),
+        "an object rests on a decision that nothing remembers"
+    );
+    rig.mock.clear_request_errors(ApiKey::OffsetCommit).unwrap();
+    running.wait("the object once the commit succeeds", |p| p.objects == 1);
+    running.stop();
+    assert_eq!(activity(rig.store()), [(0, 1)]);
+}
+
+#[test]
+fn after_a_restart_events_for_final_windows_are_late_and_change_nothing() {
+    let rig = Rig::new(1);
+    rig.send([rec(0, 1, 10, "ann"), rec(0, 2, 400, "bob"), rec(0, 3, 700, "ann")]);
+    let running = rig.start(rig.config());
+    running.wait("two windows", |p| p.objects == 2);
+    running.stop();
+    rig.send([rec(0, 4, 20, "eve"), rec(0, 5, 710, "eve")]);
+    let counted = rig.drain().progress;
+    assert_eq!((counted.late, counted.events), (1, 2), "{counted:?}");
+    assert_eq!(activity(rig.store()), [(0, 1), (300, 1), (600, 2)]);
+}
+
+#[test]
+fn an_offset_moved_back_by_hand_is_replayed_or_recounted_to_the_same() {
+    let rig = Rig::new(1);
+    rig.send([rec(0, 1, 10, "ann"), rec(0, 2, 400, "bob"), rec(0, 3, 700, "ann")]);
+    assert_eq!(rig.drain().progress.objects, 3);
+    // A new group knows nothing of the old one's progress: it counts everything again.
+    let mut config = rig.config();
+    config.group = "another".into();
+    let control = Control::new();
+    control.drain();
+    let counted = run(config, &control).unwrap().progress;
+    assert_eq!((counted.objects, counted.objects_found, counted.events), (0, 3, 3));
+}
+
+#[test]
+fn an_object_with_other_content_stops_the_run_and_stays() {
+    let rig = Rig::new(1);
+    rig.send([rec(0, 1, 10, "ann")]);
+    rig.drain();
+    let before = objects(rig.store());
+    let other = Rig::new(1);
+    other.send([rec(0, 1, 10, "ann"), rec(0, 2, 20, "bob")]);
+    let mut config = other.config();
+    config.store = StoreSettings::local(rig.store());
+    let control = Control::new();
+    control.drain();
+    let error = run(config, &control).unwrap_err();
+    let Error::Write(WriteError::Differs { object, difference }) = &error else { panic!("{error:?}") };
+    assert_eq!(object, "tables/activity/dt=2026-11-01/activity-20261101T000000Z.parquet");
+    assert_eq!(difference, "its column events has other values");
+    assert_eq!(error.exit().code(), 73);
+    assert_eq!(objects(rig.store()), before);
+}
+
+#[test]
+fn a_second_member_is_told_that_it_cannot_take_part() {
+    let rig = Rig::new(4);
+    rig.send((0..4).map(|p| rec(p, p.unsigned_abs(), 0, "ann")));
+    let first = rig.start(rig.config());
+    first.wait("all partitions", |p| p.partitions == 4 && p.read == 4);
+    let second = rig.start(rig.config());
+    // The first has to give partitions up, which it cannot without losing its windows.
+    let error = first.end().unwrap_err();
+    assert!(matches!(error, Error::NotAlone { total: 4, owned: 0..=3, .. }), "{error}");
+    assert_eq!(error.exit().code(), 75);
+    assert!(error.to_string().contains("scale-out comes with the commit log"), "{error}");
+    // The second then owns the whole topic and goes on.
+    second.wait("all partitions", |p| p.partitions == 4 && p.read == 4);
+    assert_eq!(second.drain().progress.events, 4);
+    assert_eq!(activity(rig.store()), [(0, 4)]);
+}
+
+#[test]
+fn an_outage_of_all_brokers_is_waited_out() {
+    let rig = Rig::new(2);
+    rig.send((0..10).map(|i| rec(i % 2, i.unsigned_abs(), i64::from(i) * 60, "ann")));
+    let running = rig.start(rig.config());
+    running.wait("the first records", |p| p.read == 10);
+    rig.mock.all_down().unwrap();
+    running.wait("the ends to be unknown", |p| p.lag.is_none());
+    running.control.drain();
+    rig.mock.all_up().unwrap();
+    rig.send([Rec { partition: 0, ..rec(0, 100, 1000, "bob") }]);
+    let counted = running.end().unwrap().progress;
+    assert_eq!(counted.late, 0);
+    let total: i64 = activity(rig.store()).iter().map(|(_, n)| n).sum();
+    // The last record may come after the ends were looked up; then the next run counts it.
+    assert_eq!(total, i64::try_from(counted.events).unwrap());
+    let rest = rig.drain().progress;
+    assert_eq!(counted.events + rest.events + rest.late, 11);
+}
+
+#[test]
+fn a_run_stops_soon_when_no_broker_answers() {
+    let rig = Rig::new(2);
+    rig.send([rec(0, 1, 0, "ann"), rec(1, 2, 0, "ann")]);
+    let running = rig.start(rig.config());
+    running.wait("the records", |p| p.read == 2);
+    rig.mock.all_down().unwrap();
+    running.wait("the ends to be unknown", |p| p.lag.is_none());
+    let asked = std::time::Instant::now();
+    running.stop();
+    assert!(asked.elapsed() < PATIENCE / 4, "{:?}", asked.elapsed());
+}
+
+#[test]
+fn a_run_stops_soon_when_its_coordinator_is_away_and_a_commit_waits_for_it() {
+    let rig = Rig::new(1);
+    rig.send([rec(0, 1, 0, "ann")]);
+    let running = rig.start(rig.config());
+    running.wait("the record", |p| p.read == 1);
+    // Partition 0 is led by broker 1; the group's coordinator is one of the others.
+    rig.mock.broker_down(2).unwrap();
+    rig.mock.broker_down(3).unwrap();
+    rig.send([rec(0, 2, 900, "ann")]);
+    running.wait("the object", |p| p.objects == 1);
+    let asked = std::time::Instant::now();
+    running.stop();
+    assert!(asked.elapsed() < PATIENCE / 4, "{:?}", asked.elapsed());
+    rig.mock.all_up().unwrap();
+    let counted = rig.drain().progress;
+    assert_eq!((counted.objects_found, counted.objects), (1, 1), "the commit had not succeeded");
+    assert_eq!(activity(rig.store()), [(0, 1), (900, 1)]);
+}
