@@ -100,6 +100,8 @@ pub struct Progress {
     pub quarantined: u64,
     /// Messages of the upstream about itself.
     pub notices: u64,
+    /// Records that Kafka deleted before they could be read; loss, logged as an error.
+    pub missed: u64,
     /// Objects written.
     pub objects: u64,
     /// Rows in them.

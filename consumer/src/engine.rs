@@ -23,6 +23,8 @@ pub(crate) struct Tally {
     pub(crate) replayed: u64,
     pub(crate) quarantined: u64,
     pub(crate) notices: u64,
+    /// Not read: deleted by retention before.
+    pub(crate) missed: u64,
 }
 
 /// A partition as it was left.
@@ -91,6 +93,7 @@ impl Engine {
         let owner = self.partitions.get_mut(&partition)?;
         let before = owner.watermark().closed_through();
         let verdict = owner.event(record, event, self.finaliser.tables());
+        self.tally.missed += owner.take_missed();
         if owner.watermark().closed_through() > before {
             owner.close().for_each(|(start, partials)| self.finaliser.take(start, partials));
         }
@@ -109,6 +112,7 @@ impl Engine {
         let Some(owner) = self.partitions.get_mut(&partition) else { return };
         let before = owner.watermark().closed_through();
         owner.read(offset);
+        self.tally.missed += owner.take_missed();
         if owner.watermark().closed_through() > before {
             owner.close().for_each(|(start, partials)| self.finaliser.take(start, partials));
         }
@@ -129,6 +133,7 @@ impl Engine {
     pub(crate) fn starts_at(&mut self, partition: i32, low: i64) {
         if let Some(owner) = self.partitions.get_mut(&partition) {
             owner.starts_at(low);
+            self.tally.missed += owner.take_missed();
         }
     }
 

@@ -147,7 +147,8 @@ fn report(summary: &Summary) -> String {
         ("late", counted.late),
         ("quarantined", counted.quarantined),
         ("notices", counted.notices),
-        ("final before", counted.replayed),
+        ("read again", counted.replayed),
+        ("deleted unread", counted.missed),
     ];
     let mut lines: Vec<_> =
         figures.iter().map(|(name, n)| format!("{name:<16}{:>14}", units::show_count(*n))).collect();

@@ -27,15 +27,19 @@ pub(crate) fn object_name(table: &Table, start: Micros) -> String {
     format!("{TABLES}/{name}/dt={}/{name}-{}.parquet", micros::day(start), micros::compact(start))
 }
 
-/// Encodes a window. `facts` become the key-value metadata.
+/// Encodes a window. `facts` become key-value metadata, beside the table's name and window.
 pub(crate) fn encode(
     table: &Table,
     window: &FinalWindow,
     facts: &[(&str, String)],
 ) -> Result<Vec<u8>, ParquetError> {
     let batch = batch(table, window)?;
-    let facts =
-        facts.iter().map(|(key, value)| KeyValue::new(format!("spillway.{key}"), value.clone())).collect();
+    let of_table = [("table", table.name.clone()), ("window_ms", table.window.as_millis().to_string())];
+    let facts = of_table
+        .iter()
+        .chain(facts)
+        .map(|(key, value)| KeyValue::new(format!("spillway.{key}"), value.clone()));
+    let facts = facts.collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_key_value_metadata(Some(facts))
@@ -157,10 +161,9 @@ mod tests {
         assert!(columns.iter().all(|c| c.max_def_level() == 0), "no column can be null");
         assert!(meta.row_group(0).columns().iter().all(|c| matches!(c.compression(), Compression::ZSTD(_))));
         let facts = meta.file_metadata().key_value_metadata().unwrap();
-        assert!(
-            facts.contains(&KeyValue::new("spillway.topic".to_owned(), "events".to_owned())),
-            "{facts:?}"
-        );
+        for (key, value) in [("table", "city_activity"), ("window_ms", "300000"), ("topic", "events")] {
+            assert!(facts.contains(&KeyValue::new(format!("spillway.{key}"), value.to_owned())), "{facts:?}");
+        }
     }
 
     #[test]

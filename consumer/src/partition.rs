@@ -42,6 +42,10 @@ pub(crate) struct Partition {
     seen_before: i64,
     /// What was final when this run began.
     final_before: Option<Micros>,
+    /// No record has come since the partition was taken on.
+    is_fresh: bool,
+    /// Offsets from where this run had to read that the topic does not hold any more.
+    missed: u64,
 }
 
 impl Partition {
@@ -61,6 +65,8 @@ impl Partition {
             next: offset,
             seen_before: checkpoint.next_offset,
             final_before: base,
+            is_fresh: true,
+            missed: 0,
         }
     }
 
@@ -91,16 +97,31 @@ impl Partition {
 
     /// The record at `offset` has been dealt with, whatever it was.
     pub(crate) fn read(&mut self, offset: i64) {
+        // Further on, gaps are the markers of transactions; here they are records that were deleted.
+        if std::mem::take(&mut self.is_fresh) {
+            self.skip_to(offset);
+        }
         self.next = Some(offset + 1);
         self.watermark.reach(offset + 1);
     }
 
     /// The broker says that the first record it still has is at `low`.
     pub(crate) fn starts_at(&mut self, low: i64) {
+        self.skip_to(low);
         if self.next.is_none_or(|next| next < low) {
             self.next = Some(low);
             self.watermark.reach(low);
         }
+    }
+
+    fn skip_to(&mut self, offset: i64) {
+        let gap = self.next.map_or(0, |next| offset.saturating_sub(next));
+        self.missed += u64::try_from(gap).unwrap_or(0);
+    }
+
+    /// How many records were deleted before they were read, since the last call.
+    pub(crate) fn take_missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
     }
 
     /// The panes that have been closed since the last call.

@@ -76,6 +76,8 @@ struct Run<'a> {
     stopping_since: Option<Instant>,
     is_paused: bool,
     troubles: Throttle,
+    /// How many deleted records have been reported.
+    reported_missed: u64,
 }
 
 impl<'a> Run<'a> {
@@ -107,6 +109,7 @@ impl<'a> Run<'a> {
             stopping_since: None,
             is_paused: false,
             troubles: Throttle::new(5, Duration::from_secs(10)),
+            reported_missed: 0,
             client,
             config,
         })
@@ -131,6 +134,7 @@ impl<'a> Run<'a> {
             self.group_events()?;
             self.take_on(now)?;
             self.ask_for_ends(now);
+            self.report_missed();
             self.close_some(now)?;
             self.control.publish(self.progress(now));
             if self.drain.as_ref().is_some_and(Drain::is_done) {
@@ -200,6 +204,8 @@ impl<'a> Run<'a> {
                         self.engine.reset();
                         self.activity.clear();
                         self.closer.reset();
+                        // Begins anew with the partitions.
+                        self.drain = None;
                     }
                 }
             }
@@ -244,6 +250,18 @@ impl<'a> Run<'a> {
             now,
             if is_urgent { ENDS_INTERVAL_URGENT } else { ENDS_INTERVAL },
         );
+    }
+
+    fn report_missed(&mut self) {
+        let missed = self.engine.tally().missed;
+        if missed > self.reported_missed {
+            let records = missed - self.reported_missed;
+            tracing::error!(
+                records,
+                "Kafka has deleted records that were not read yet; they are in no table"
+            );
+            self.reported_missed = missed;
+        }
     }
 
     /// Closes windows whose time has come.
@@ -303,6 +321,7 @@ impl<'a> Run<'a> {
             replayed: tally.replayed,
             quarantined: tally.quarantined,
             notices: tally.notices,
+            missed: tally.missed,
             objects: sum(|w| w.objects),
             rows: sum(|w| w.rows),
             objects_found: sum(|w| w.found),

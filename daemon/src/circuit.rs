@@ -50,6 +50,9 @@ pub struct Policy {
     pub error_burst: usize,
     /// Window of `error_burst`.
     pub error_window: Duration,
+    /// How long acknowledgements must have been missing for a burst of errors to count: one dead broker
+    /// of three reports many, too.
+    pub error_silence: Duration,
     /// How long a trial may stay unanswered in HalfOpen.
     pub trial_timeout: Duration,
     /// How long HalfOpen waits for something to try with before it closes on the probe's word.
@@ -69,6 +72,7 @@ impl Default for Policy {
             rate_ratio: 0.1,
             error_burst: 5,
             error_window: Duration::from_secs(10),
+            error_silence: Duration::from_millis(250),
             trial_timeout: Duration::from_secs(3),
             trial_idle: Duration::from_millis(300),
             stable_after: Duration::from_secs(30),
@@ -214,6 +218,7 @@ pub struct Circuit {
     acked: u64,
     hint: bool,
     errors: VecDeque<Instant>,
+    last_error: String,
     samples: VecDeque<(Instant, Flow)>,
 }
 
@@ -231,6 +236,7 @@ impl Circuit {
             acked: 0,
             hint: false,
             errors: VecDeque::new(),
+            last_error: String::new(),
             samples: VecDeque::new(),
         }
     }
@@ -269,7 +275,10 @@ impl Circuit {
                 self.hint = true;
                 None
             }
-            (State::Closed | State::HalfOpen, Input::ClientError(what)) => self.count_error(now, what),
+            (State::Closed | State::HalfOpen, Input::ClientError(what)) => {
+                self.count_error(now, what);
+                None
+            }
             (State::Open, Input::ProbeAnswered) => {
                 Some(self.shift(now, State::HalfOpen, Cause::ProbeAnswered))
             }
@@ -308,6 +317,9 @@ impl Circuit {
         if self.hint && silent >= self.policy.hint_timeout {
             return self.open(now, Cause::AllBrokersDown);
         }
+        if self.is_burst_of_errors(silent) {
+            return self.open(now, Cause::ErrorRate(self.last_error.clone()));
+        }
         if silent >= self.policy.ack_timeout {
             return self.open(now, Cause::NoAcknowledgement(silent));
         }
@@ -339,16 +351,16 @@ impl Circuit {
             && published < received * self.policy.rate_ratio
     }
 
-    fn count_error(&mut self, now: Instant, what: String) -> Option<Transition> {
+    fn count_error(&mut self, now: Instant, what: String) {
         while self.errors.front().is_some_and(|at| now.duration_since(*at) > self.policy.error_window) {
             self.errors.pop_front();
         }
         self.errors.push_back(now);
-        if self.errors.len() >= self.policy.error_burst {
-            self.open(now, Cause::ErrorRate(what))
-        } else {
-            None
-        }
+        self.last_error = what;
+    }
+
+    fn is_burst_of_errors(&self, silent: Duration) -> bool {
+        self.errors.len() >= self.policy.error_burst && silent >= self.policy.error_silence
     }
 
     fn judge_trial(&mut self, now: Instant, flow: Flow) -> Option<Transition> {
@@ -356,7 +368,11 @@ impl Circuit {
         if acked {
             return Some(self.shift(now, State::Closed, Cause::TrialAcknowledged));
         }
-        if now.duration_since(self.progress_at) >= self.policy.trial_timeout {
+        let silent = now.duration_since(self.progress_at);
+        if self.is_burst_of_errors(silent) {
+            return self.open(now, Cause::ErrorRate(self.last_error.clone()));
+        }
+        if silent >= self.policy.trial_timeout {
             return self.open(now, Cause::TrialUnanswered);
         }
         let idle = flow.in_flight == 0 && flow.backlog == 0;

@@ -201,6 +201,37 @@ fn a_failed_fsync_is_never_asked_again() {
 }
 
 #[test]
+fn the_remains_of_a_long_write_do_not_stay_behind_a_short_one() {
+    let dir = fast_dir();
+    let faults = plan(dir.path());
+    let (spool, mut appender, mut reader) = Spool::open(config(dir.path())).unwrap();
+    store(&spool, &mut appender, 1);
+    faults.arm("append.short", Fault::Short(2000), 0, 1);
+    assert!(append(&spool, &mut appender, 30).is_err());
+    store(&spool, &mut appender, 1);
+    let report = spillway_spool::inspect::verify(dir.path()).unwrap();
+    assert_eq!((report.records, report.unfinished_bytes, report.bad), (2, 0, vec![]));
+    assert_eq!(drain(&mut reader), [1, 2]);
+}
+
+#[test]
+fn nothing_is_written_to_a_segment_whose_fsync_failed() {
+    let dir = fast_dir();
+    let faults = plan(dir.path());
+    let (spool, mut appender, mut reader) = Spool::open(config(dir.path())).unwrap();
+    store(&spool, &mut appender, 5);
+    let first = &segments(dir.path())[0];
+    let len = first.metadata().unwrap().len();
+    faults.arm("append.sync", EIO, 0, 1);
+    assert!(append(&spool, &mut appender, 5).is_err());
+    store(&spool, &mut appender, 5);
+    let names: Vec<_> = segments(dir.path()).iter().map(|p| p.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["00000000000000000001.log", "00000000000000000006.log"]);
+    assert_eq!(first.metadata().unwrap().len(), len);
+    assert_eq!(drain(&mut reader), (1..=10).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_failed_fsync_of_the_very_first_frame_begins_the_segment_anew() {
     let dir = fast_dir();
     let faults = plan(dir.path());
@@ -353,6 +384,30 @@ fn a_checkpoint_that_cannot_be_written_keeps_the_segments() {
     eventually("another try", || faults.hits("checkpoint.sync") > tries + 1);
     assert_eq!(segments(dir.path()), before, "nothing is deleted on a position that may be forgotten");
     faults.disarm("checkpoint.sync");
+    eventually("deletion", || segments(dir.path()).len() == 1);
+}
+
+/// What is acknowledged while a checkpoint is being written is not in it, and must not be deleted by it.
+#[test]
+fn a_checkpoint_deletes_only_what_it_says() {
+    let dir = fast_dir();
+    let faults = plan(dir.path());
+    let (spool, mut appender, mut reader) = Spool::open(config(dir.path())).unwrap();
+    for _ in 0..60 {
+        store(&spool, &mut appender, 5);
+    }
+    drain(&mut reader);
+    let before = segments(dir.path());
+    let hits = faults.hits("checkpoint.sync");
+    faults.arm("checkpoint.sync", Fault::Stall(500), 0, 1);
+    // The one that is under way succeeds; none after it does.
+    faults.arm("checkpoint.write", EIO, 1, u64::MAX);
+    reader.acknowledge(2).unwrap();
+    eventually("a checkpoint", || faults.hits("checkpoint.sync") > hits);
+    reader.acknowledge(301).unwrap();
+    eventually("a failed checkpoint", || spool.stats().io_error.is_some());
+    assert_eq!(segments(dir.path()), before);
+    faults.disarm("checkpoint.write");
     eventually("deletion", || segments(dir.path()).len() == 1);
 }
 

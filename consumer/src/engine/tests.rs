@@ -299,7 +299,8 @@ proptest! {
             }
         }
         world.drain(&mut sim);
-        let Tally { read, counted, late, duplicates, replayed, quarantined, notices } = sim.engine.tally();
+        let Tally { read, counted, late, duplicates, replayed, quarantined, notices, missed } = sim.engine.tally();
+        prop_assert_eq!(missed, 0);
         prop_assert_eq!(read, records as u64);
         prop_assert_eq!(read, counted + late + duplicates + replayed + quarantined + notices);
         prop_assert_eq!(late, world.late.len() as u64);
@@ -471,4 +472,54 @@ fn records_that_are_read_again_after_the_partitions_were_lost_are_not_tallied_tw
     let tally = sim.engine.tally();
     assert_eq!((tally.read, tally.counted, tally.duplicates, tally.replayed), (7, 3, 1, 3));
     assert_eq!(world.store, world.recount());
+}
+
+#[test]
+fn records_that_were_deleted_before_they_were_read_are_reported_once() {
+    let left = |offset| BTreeMap::from([(0, Restored { offset, checkpoint: Checkpoint::default() })]);
+    let record = |offset| Record { offset, id: None, timestamp: 0 };
+    let ann = event("x", 0, "ann", Kind::Original);
+    // The broker tells first where the log begins, or the first record shows it.
+    let mut told = engine(0);
+    told.assign(left(Some(10)));
+    told.starts_at(0, 13);
+    told.event(0, record(13), &ann);
+    told.starts_at(0, 13);
+    assert_eq!(told.tally().missed, 3);
+    let mut shown = engine(0);
+    shown.assign(left(Some(10)));
+    shown.event(0, record(13), &ann);
+    shown.starts_at(0, 13);
+    shown.event(0, record(15), &ann);
+    assert_eq!(shown.tally().missed, 3, "a gap further on is a marker of a transaction");
+    let mut new = engine(0);
+    new.assign(left(None));
+    new.starts_at(0, 13);
+    assert_eq!((new.tally().missed, new.position(0)), (0, Some(13)), "what was never promised is not missed");
+}
+
+/// `cargo test --release -p spillway-consumer --lib -- --ignored --nocapture throughput`
+#[test]
+#[ignore = "measures rather than checks: run it by hand, in release"]
+fn throughput_of_reading_and_counting() {
+    use spillway_testkit::tweets::{Generator, Options};
+
+    let records = 100_000;
+    let options = Options::ending_at(1_793_491_200_000, Duration::from_secs(3600), records);
+    let lines: Vec<_> = Generator::new(1, options).take(usize::try_from(records).unwrap()).collect();
+    let bytes: usize = lines.iter().map(|tweet| tweet.line.len()).sum();
+    let mut engine =
+        Engine::new(Tables::new(crate::Config::standard_tables()).unwrap(), 30 * SECOND, 600 * SECOND);
+    engine.assign(BTreeMap::from([(0, Restored::default())]));
+    let began = std::time::Instant::now();
+    for (offset, tweet) in (0..).zip(&lines) {
+        let record = Record { offset, id: Some(tweet.id.as_bytes()), timestamp: Micros::MAX / 2 };
+        match crate::Profile::XV2.read(&tweet.line, engine.needs()) {
+            Ok(Message::Event(event)) => assert_ne!(engine.event(0, record, &event), None),
+            other => panic!("{other:?}"),
+        }
+    }
+    let seconds = began.elapsed().as_secs_f64();
+    assert_eq!(engine.tally().read, records);
+    println!("{:.0} records/s, {:.0} MB/s", f64::from(100_000) / seconds, bytes as f64 / seconds / 1e6);
 }

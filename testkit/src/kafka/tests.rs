@@ -58,6 +58,20 @@ fn the_reader_sees_every_record_with_its_id_payload_and_order() {
 }
 
 #[test]
+fn reading_to_the_end_is_reading_everything() {
+    let mock = Mock::start(3).unwrap();
+    mock.create_topic("t", 3, 3).unwrap();
+    let producer = producer(&mock);
+    for n in 0..40_000 {
+        send(&producer, n % 3, "id", b"payload");
+    }
+    producer.flush(WAIT).unwrap();
+    let reader = Reader::start(mock.bootstrap(), "t", 3).unwrap();
+    assert!(reader.read_to_end(WAIT).unwrap());
+    assert_eq!(reader.records(), 40_000);
+}
+
+#[test]
 fn an_outage_stops_the_producer_and_ends_with_the_brokers_return() {
     let mock = Mock::start(3).unwrap();
     mock.create_topic("t", 3, 3).unwrap();

@@ -117,6 +117,23 @@ fn what_cannot_be_counted_is_told_apart() {
 }
 
 #[test]
+fn a_repost_is_a_retweet_and_all_references_refer() {
+    let mut r = Recount::new(FIVE_MINUTES, Dedup::ById);
+    for (id, references) in [("1", "retweeted"), ("2", "quoted"), ("3", "replied_to"), ("4", "")] {
+        let references = match references {
+            "" => String::new(),
+            kind => format!(",\"referenced_tweets\":[{{\"type\":\"{kind}\",\"id\":\"9\"}}]"),
+        };
+        let line = format!(
+            "{{\"data\":{{\"id\":\"{id}\",\"author_id\":\"7\",\"created_at\":\"2026-01-01T00:00:00.000Z\"{references}}}}}"
+        );
+        assert_eq!(r.add(line.as_bytes()), Kind::Event);
+    }
+    let counts = r.activity().into_values().next();
+    assert_eq!(counts, Some(Counts { events: 4, reposts: 1, referencing: 3, unique_actors: 1 }));
+}
+
+#[test]
 fn windows_before_1970_are_aligned_too() {
     let mut r = Recount::new(FIVE_MINUTES, Dedup::Off);
     r.add(br#"{"data":{"id":"1","author_id":"2","created_at":"1969-12-31T23:59:59.999Z"}}"#);
@@ -188,6 +205,9 @@ fn headers_must_say_the_records_own_id() {
     let verdict = compare_delivery(&ids, &t);
     assert_eq!(verdict.misnamed, ["a", "b"]);
     assert!(!verdict.is_complete());
+    // But it must be given one.
+    t.partitions.get_mut(&0).unwrap()[2].id = None;
+    assert_eq!(compare_delivery(&ids, &t).misnamed.len(), 3);
 }
 
 #[test]

@@ -317,3 +317,19 @@ fn it_serves_more_than_300_000_records_a_second() {
     println!("{rate:.0} records/s, {:.0} MiB/s", bytes as f64 / seconds / f64::from(1 << 20));
     assert!(rate > 300_000.0);
 }
+
+#[test]
+fn a_stall_holds_back_the_answer_too() {
+    let upstream = start(numbers(3), Options::default());
+    upstream.stall(true);
+    let mut socket = TcpStream::connect(upstream.address()).unwrap();
+    write!(socket, "GET {} HTTP/1.1\r\nhost: x\r\n\r\n", http::STREAM_PATH).unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+    assert!(socket.read(&mut [0; 1]).is_err(), "an answer came");
+    assert!(upstream.connections().is_empty());
+    upstream.stall(false);
+    socket.set_read_timeout(Some(WAIT)).unwrap();
+    let mut answer = [0; 15];
+    socket.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200 OK");
+}
