@@ -245,11 +245,8 @@ impl<'a> Run<'a> {
             Some(drain) => !drain.knows_ends(),
             None => self.engine.behind().any(|partition| self.activity.is_silent(partition, now)),
         };
-        self.probe.ask(
-            self.membership.owned(),
-            now,
-            if is_urgent { ENDS_INTERVAL_URGENT } else { ENDS_INTERVAL },
-        );
+        let pause = if is_urgent { ENDS_INTERVAL_URGENT } else { ENDS_INTERVAL };
+        self.probe.ask(self.membership.owned(), now, pause);
     }
 
     fn report_missed(&mut self) {
@@ -271,19 +268,23 @@ impl<'a> Run<'a> {
         if self.control.is_draining() && self.drain.is_none() {
             self.drain = Some(Drain::new(now));
         }
-        if self.closer.is_open() && self.membership.is_complete() && self.stopping_since.is_none() {
-            let (engine, activity) = (&mut self.engine, &self.activity);
-            let is_idle = |p: i32, engine: &Engine| activity.is_idle(p, engine.position(p), now);
-            if let Some(drain) = &mut self.drain {
-                drain.step(engine, activity, &mut self.closer, &ports, now);
-            } else if now.saturating_duration_since(self.looked_at) >= self.config.time.close_interval {
+        let may_begin =
+            self.closer.is_open() && self.membership.is_complete() && self.stopping_since.is_none();
+        let is_time = now.saturating_duration_since(self.looked_at) >= self.config.time.close_interval;
+        let (engine, activity) = (&mut self.engine, &self.activity);
+        match &mut self.drain {
+            _ if !may_begin => {}
+            Some(drain) => drain.step(engine, activity, &mut self.closer, &ports, now),
+            None if is_time => {
                 self.looked_at = now;
-                match engine.frontier(|p| is_idle(p, engine)).filter(|through| engine.is_due(*through)) {
+                let frontier = engine.frontier(|p| activity.is_idle(p, engine.position(p), now));
+                match frontier.filter(|through| engine.is_due(*through)) {
                     Some(through) => self.closer.begin(through, engine, &ports, now),
                     None if self.closer.is_commit_due(now) => self.closer.begin_commit(),
                     None => {}
                 }
             }
+            None => {}
         }
         self.pause_or_resume(now);
         Ok(())

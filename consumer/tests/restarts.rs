@@ -218,6 +218,22 @@ fn an_outage_of_all_brokers_is_waited_out() {
 }
 
 #[test]
+fn a_member_that_was_expelled_reads_its_open_windows_again_and_counts_them_once() {
+    let rig = Rig::new(2);
+    rig.send((0..10).map(|i| rec(i % 2, i.unsigned_abs(), i64::from(i) * 10, "ann")));
+    let running = rig.start(rig.config());
+    running.wait("the first records", |p| p.read == 10);
+    rig.mock.all_down().unwrap();
+    running.wait("the session to expire", |p| p.partitions == 0);
+    rig.mock.all_up().unwrap();
+    rig.send([rec(0, 100, 100, "bob")]);
+    running.wait("the new record", |p| p.events == 11);
+    let counted = running.drain().progress;
+    assert_eq!((counted.read, counted.events, counted.replayed), (21, 11, 10));
+    assert_eq!(activity(rig.store()), [(0, 11)]);
+}
+
+#[test]
 fn a_run_stops_soon_when_no_broker_answers() {
     let rig = Rig::new(2);
     rig.send([rec(0, 1, 0, "ann"), rec(1, 2, 0, "ann")]);

@@ -132,7 +132,7 @@ fn store(
     })?;
     books.synced(took);
     books.publish(segment, len, header.end_seq(), header.payload_bytes());
-    shared.indexer.change(Change::Frame(FrameEntry {
+    let entry = FrameEntry {
         first_seq: header.first_seq,
         segment,
         offset,
@@ -140,7 +140,10 @@ fn store(
         records: header.records,
         payload_bytes: header.payload_bytes(),
         unix_ms: header.unix_ms,
-    }));
+    };
+    if entry.is_kept() {
+        shared.indexer.change(Change::Frame(entry));
+    }
     books.faults.point("append.published");
     Ok(Appended::Stored { first_seq: header.first_seq, records: header.records, bytes_on_disk: len })
 }

@@ -316,7 +316,9 @@ impl Truth for Books {
                 spool_id: Some(self.spool_id),
             };
             walk(&file, span, |met| {
-                if let Met::Frame(frame) = met {
+                if let Met::Frame(frame) = met
+                    && frame.is_kept()
+                {
                     sink(Change::Frame(frame));
                 }
             });

@@ -62,7 +62,7 @@ impl Cursor {
     fn seek(&mut self, shared: &Shared, position: u64) {
         if let Some(offset) = shared.hint(self.info, position)
             && let Ok(Ok(header)) = self.window.header(&self.file, offset, self.info.len)
-            && (header.first_seq..header.end_seq()).contains(&position)
+            && header.first_seq <= position
         {
             self.offset = offset;
             self.expected = header.first_seq;

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! tree      key         value
-//! frames    first seq   segment, offset, frame length, records, payload bytes, unix ms
+//! frames    first seq   of about one frame in 256 KiB: segment, offset, frame length, records, payload bytes, unix ms
 //! segments  first seq   end seq, length, payload bytes
 //! meta      name        identity (format, spool id), state (acknowledged, tail, counters),
 //!                       dead (number before which all dead letters are indexed), user/<key>

@@ -25,7 +25,16 @@ pub(crate) struct FrameEntry {
     pub(crate) unix_ms: u64,
 }
 
+/// One frame is indexed for about this many bytes of a segment: as many as a seek reads at once anyway.
+const STRIDE_BYTES: u64 = 256 * 1024;
+
 impl FrameEntry {
+    /// True if the index keeps this frame: the first of a segment, and each that reaches into the next stretch of
+    /// it. Whoever builds the index comes to the same answer, and tiny frames do not make it large.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.offset == 0 || self.offset / STRIDE_BYTES != (self.offset + self.frame_len) / STRIDE_BYTES
+    }
+
     pub(crate) fn end_seq(&self) -> u64 {
         self.first_seq + u64::from(self.records)
     }

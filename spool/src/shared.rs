@@ -208,7 +208,7 @@ impl Shared {
     /// Where the index says that the frame with `seq` begins. It is only a hint: the caller checks the header.
     pub(crate) fn hint(&self, info: SegmentInfo, seq: u64) -> Option<u64> {
         let frame = self.indexer.ask(SEEK_TIMEOUT, move |index| index.frame_at_or_before(seq))??;
-        let usable = frame.segment == info.first_seq && frame.end_seq() > seq && frame.offset < info.len;
+        let usable = frame.segment == info.first_seq && frame.offset < info.len;
         usable.then_some(frame.offset)
     }
 

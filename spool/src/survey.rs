@@ -207,7 +207,7 @@ impl Surveyor<'_> {
         let end = walk(&file, span, |met| match met {
             Met::Frame(frame) => {
                 // The newest segment's frames before the last indexed one are there already.
-                if verify_from == u64::MAX || frame.offset >= verify_from {
+                if frame.is_kept() && (verify_from == u64::MAX || frame.offset >= verify_from) {
                     self.indexer.change_patiently(Change::Frame(frame), INDEX_TIMEOUT);
                 }
             }
