@@ -13,7 +13,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use crate::engine::Engine;
-use crate::error::{Error, chain};
+use spillway_service::errors::chain;
+
+use crate::error::Error;
 use crate::kafka::{CommitError, Commits};
 use crate::micros::{self, Micros};
 use crate::writer::{Batch, Outcome, Writer, Written};

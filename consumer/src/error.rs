@@ -88,10 +88,3 @@ pub(crate) fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | C::SaslAuthenticationFailed
     )
 }
-
-/// An error with its causes, on one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
-}

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rdkafka::message::{BorrowedMessage, Headers, Message as _};
 
 use crate::engine::Engine;
-use crate::error::chain;
 use crate::event::Message;
 use crate::micros::{self, Micros};
 use crate::pane::Record;
 use crate::partition::Verdict;
 use crate::profiles::Profile;
 use crate::throttle::Throttle;
+use spillway_service::errors::chain;
 
 /// The header that carries a record's id.
 pub const ID_HEADER: &str = "spillway-id";

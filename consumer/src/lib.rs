@@ -56,7 +56,7 @@ mod writer;
 
 pub use config::{Config, TimeSettings};
 pub use control::{Control, Progress, Summary, TableSummary, Until};
-pub use error::{Error, chain};
+pub use error::Error;
 pub use intake::ID_HEADER;
 pub use micros::Micros;
 pub use profiles::Profile;

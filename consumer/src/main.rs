@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use spillway_consumer::{Config, Control, Summary, Until, chain, run};
+use spillway_consumer::{Config, Control, Summary, Until, run};
+use spillway_service::errors::chain;
 use spillway_service::exit::Exit;
 use spillway_service::settings::Environment;
 use spillway_service::{logging, units};

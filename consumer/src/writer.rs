@@ -12,11 +12,11 @@ use object_store::path::Path;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
-use crate::error::chain;
 use crate::finalise::FinalWindow;
 use crate::parquet;
 use crate::store::{Created, Store, StoreError};
 use crate::tables::Table;
+use spillway_service::errors::chain;
 
 /// Why a window could not be written.
 #[derive(Debug, thiserror::Error)]

@@ -196,10 +196,6 @@ impl InFlight {
     ///
     /// # Errors
     /// Gives the record back when there is no room.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the record goes back to its owner, which had it on the stack"
-    )]
     pub fn admit_direct(&self, record: Record, window: Window, now: Instant) -> Result<Opaque, Record> {
         let mut state = self.lock();
         if !state.load().fits(window) {

@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let exit = match cli.command {
         Command::Run { config } => run(&config),
         Command::Check { config } => check(&config),
-        Command::Spool(command) => spool_commands::run(command),
+        Command::Spool(command) => spool_commands::run(&command),
     };
     exit.into()
 }
@@ -73,7 +73,7 @@ fn run(path: &Path) -> Exit {
         }
     };
     systemd::ready();
-    let outcome = signals.watch(daemon.watch(), || daemon.wait());
+    let outcome = signals.watch(&daemon.watch(), || daemon.wait());
     report(&outcome)
 }
 

@@ -20,7 +20,7 @@ impl Signals {
     }
 
     /// Runs `body`, and beside it a thread that acts on signals.
-    pub(crate) fn watch<T>(mut self, daemon: Watch, body: impl FnOnce() -> T) -> T {
+    pub(crate) fn watch<T>(mut self, daemon: &Watch, body: impl FnOnce() -> T) -> T {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {

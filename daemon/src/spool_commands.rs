@@ -26,9 +26,9 @@ enum Failure {
 
 /// Runs the command; the answer goes to standard output, an error to standard error.
 #[expect(clippy::print_stderr, reason = "the answer of a command")]
-pub(crate) fn run(command: SpoolCommand) -> Exit {
+pub(crate) fn run(command: &SpoolCommand) -> Exit {
     let mut out = BufWriter::new(io::stdout().lock());
-    let done = match &command {
+    let done = match command {
         SpoolCommand::Stat(Dir { dir }) => stat(dir, &mut out),
         SpoolCommand::Ls(Dir { dir }) => ls(dir, &mut out),
         SpoolCommand::Cat { dir, from, limit, raw } => {

@@ -1,5 +1,11 @@
 //! The daemon as a library through outages: every record by id, its bytes, and the order.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "the helpers of a test fail loudly, as the test does"
+)]
+
 mod common;
 
 use std::time::Duration;

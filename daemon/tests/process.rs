@@ -1,5 +1,11 @@
 //! The real program: killed and restarted, stopped, and started wrongly.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "the helpers of a test fail loudly, as the test does"
+)]
+
 mod common;
 
 use std::net::TcpListener;

@@ -3,6 +3,12 @@
 //!
 //! `SPILLWAY_SEED=N` repeats one run.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "the helpers of a test fail loudly, as the test does"
+)]
+
 mod common;
 
 use std::time::Duration;

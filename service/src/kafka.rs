@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use crate::secret::Secret;
 use crate::settings::Section;
@@ -66,6 +67,8 @@ impl KafkaSettings {
     #[must_use]
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
+        // Else the level is that of the `log` crate, which nobody sets; the filter of our own log decides.
+        config.set_log_level(RDKafkaLogLevel::Info);
         config.set("bootstrap.servers", &self.brokers);
         config.set("security.protocol", self.security.protocol());
         if let Some(file) = &self.security.ca_file {
