@@ -25,6 +25,10 @@ use spillway_service::settings::Environment;
 use spillway_testkit::kafka::Mock;
 use spillway_testkit::upstream::{Feed, Options, Upstream};
 
+/// As in the program; the bare pipe has it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const TOPIC: &str = "events";
 
 struct Plan {

@@ -16,6 +16,11 @@ use spillway_service::exit::Exit;
 use spillway_service::logging;
 use spillway_service::settings::Environment;
 
+/// A record's memory is taken on one thread and given back on another, in Rust and inside librdkafka;
+/// glibc's arenas make the two wait for each other. `docs/performance.md` has the difference.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
