@@ -88,6 +88,8 @@ mod planned {
         Free(u64),
         /// The call takes this many milliseconds.
         Stall(u64),
+        /// The call panics.
+        Panic,
         /// The process dies as by SIGKILL.
         Die,
     }
@@ -182,6 +184,7 @@ mod planned {
                     std::thread::sleep(std::time::Duration::from_millis(ms));
                     Ok(())
                 }
+                Some(Fault::Panic) => panic!("planned at {name}"),
                 Some(Fault::Die) => die(),
                 _ => Ok(()),
             }

@@ -8,12 +8,13 @@
 //!
 //! ```text
 //! tree      key         value
-//! frames    first seq   of about one frame in 256 KiB: segment, offset, frame length, records, payload bytes, unix ms
+//! frames    first seq   segment, offset, frame length, records, payload bytes, unix ms
 //! segments  first seq   end seq, length, payload bytes
 //! meta      name        identity (format, spool id), state (acknowledged, tail, counters),
 //!                       dead (number before which all dead letters are indexed), user/<key>
 //! dead      id          segment, offset, unix ms, bytes, reason
 //! ```
+//! `frames` has the first frame of each segment and about one in 256 KiB after it: finding any other is one read.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -15,22 +15,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use crate::error::Error;
 use crate::fault::Faults;
-use crate::index::{Change, Index, IndexError, guard};
-use crate::set_aside::set_aside;
+use crate::index::{Change, Index, IndexError};
+use crate::index_worker::Worker;
 use crate::state::State;
 
 /// Changes that may wait for sled. Beyond that, frames are simply not indexed.
 const JOBS_MAX: usize = 8192;
-
-/// Changes applied at once.
-const BATCH_MAX: usize = 1024;
-
-/// How often a healthy index is looked after when there is nothing to do.
-const IDLE: Duration = Duration::from_millis(500);
-
-/// The first and the longest wait between attempts to revive the index.
-const REVIVE_MIN: Duration = Duration::from_millis(500);
-const REVIVE_MAX: Duration = Duration::from_secs(60);
 
 /// How long the end of the thread is awaited before it is left alone.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
@@ -57,9 +47,11 @@ pub(crate) enum Opened {
     Failed,
 }
 
-type Question = Box<dyn FnOnce(Option<&Index>) -> Result<(), IndexError> + Send>;
+/// Something to be asked of the index; it answers by a channel of its own.
+pub(crate) type Question = Box<dyn FnOnce(Option<&Index>) -> Result<(), IndexError> + Send>;
 
-enum Job {
+/// What the thread is told to do.
+pub(crate) enum Job {
     Change(Change),
     State(Box<State>),
     Flush(Sender<bool>),
@@ -69,13 +61,14 @@ enum Job {
     Stop,
 }
 
+/// What the thread lets others know without being asked.
 #[derive(Debug, Default)]
-struct Health {
-    ok: AtomicBool,
+pub(crate) struct Health {
+    pub(crate) ok: AtomicBool,
     /// A change was missed: the index must be built anew.
-    stale: AtomicBool,
-    rebuilds: AtomicU64,
-    bytes: AtomicU64,
+    pub(crate) stale: AtomicBool,
+    pub(crate) rebuilds: AtomicU64,
+    pub(crate) bytes: AtomicU64,
 }
 
 /// The handle of the index's thread.
@@ -97,18 +90,7 @@ impl Indexer {
         let (opened, result) = bounded(1);
         let (ended, end) = bounded(0);
         let health = Arc::new(Health::default());
-        let worker = Worker {
-            dir,
-            cache_bytes,
-            spool_id,
-            faults,
-            index: None,
-            truth: None,
-            health: health.clone(),
-            fresh: false,
-            wait: REVIVE_MIN,
-            retry_at: Instant::now(),
-        };
+        let worker = Worker::new(dir, cache_bytes, spool_id, faults, health.clone());
         let thread = std::thread::Builder::new()
             .name("spool-index".to_owned())
             .spawn(move || {
@@ -207,220 +189,5 @@ impl Drop for Indexer {
         if !ended || thread.join().is_err() {
             tracing::warn!("the index did not close in time; it will be checked at the next start");
         }
-    }
-}
-
-struct Worker {
-    dir: PathBuf,
-    cache_bytes: u64,
-    spool_id: u32,
-    faults: Faults,
-    index: Option<Index>,
-    truth: Option<Weak<dyn Truth>>,
-    health: Arc<Health>,
-    /// The index on disk is not to be opened again, but replaced.
-    fresh: bool,
-    wait: Duration,
-    retry_at: Instant,
-}
-
-impl Worker {
-    fn run(mut self, inbox: &Receiver<Job>, opened: &Sender<Opened>) {
-        let how = self.open_first();
-        let _ = opened.send(how);
-        loop {
-            match inbox.recv_timeout(IDLE) {
-                Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(job) => {
-                    if self.take(job, inbox).is_break() {
-                        break;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            self.revive_if_due();
-        }
-        let _ = self.with(Index::flush);
-        self.close();
-    }
-
-    fn open_first(&mut self) -> Opened {
-        let existed = self.dir.exists();
-        match self.open() {
-            Ok(()) if existed => Opened::Found,
-            Ok(()) => Opened::Created,
-            Err(error) => {
-                self.warn("cannot open the index; setting it aside", &error);
-                self.fresh = true;
-                if self.replace() { Opened::Replaced } else { Opened::Failed }
-            }
-        }
-    }
-
-    fn open(&mut self) -> Result<(), IndexError> {
-        self.faults.io("index.open").map_err(IndexError::File)?;
-        let (dir, cache, id) = (&self.dir, self.cache_bytes, self.spool_id);
-        let index = guard(|| Index::open(dir, cache, id))?;
-        self.health.bytes.store(index.size_on_disk(), Ordering::Relaxed);
-        self.index = Some(index);
-        self.health.ok.store(true, Ordering::Release);
-        Ok(())
-    }
-
-    /// Sets the old index aside and makes an empty one.
-    fn replace(&mut self) -> bool {
-        set_aside(&self.dir);
-        match self.open() {
-            Ok(()) => {
-                self.fresh = false;
-                true
-            }
-            Err(error) => {
-                self.warn("cannot make a new index", &error);
-                false
-            }
-        }
-    }
-
-    fn take(&mut self, job: Job, inbox: &Receiver<Job>) -> std::ops::ControlFlow<()> {
-        match job {
-            Job::Change(change) => return self.take_changes(change, inbox),
-            Job::State(state) => {
-                let _ = self.with(|index| index.put_state(&state));
-            }
-            Job::Flush(reply) => {
-                let flushed = self.flush();
-                let _ = reply.send(flushed);
-            }
-            Job::Ask(question) => {
-                let index = self.index.as_ref();
-                if let Err(error) = guard(|| question(index)) {
-                    self.fail(&error);
-                }
-            }
-            Job::Attach(truth) => self.truth = Some(truth),
-            Job::Compact => {
-                self.close();
-                self.fresh = true;
-                self.retry_at = Instant::now();
-            }
-            Job::Stop => return std::ops::ControlFlow::Break(()),
-        }
-        std::ops::ControlFlow::Continue(())
-    }
-
-    /// Applies a run of changes, then takes the job that ended the run.
-    fn take_changes(&mut self, first: Change, inbox: &Receiver<Job>) -> std::ops::ControlFlow<()> {
-        let mut changes = vec![first];
-        let mut next = None;
-        while changes.len() < BATCH_MAX && next.is_none() {
-            match inbox.try_recv() {
-                Ok(Job::Change(change)) => changes.push(change),
-                Ok(other) => next = Some(other),
-                Err(_) => break,
-            }
-        }
-        let faults = self.faults.clone();
-        let _ = self.with(|index| {
-            faults.io("index.apply").map_err(IndexError::File)?;
-            index.apply(&changes)
-        });
-        self.faults.point("index.applied");
-        next.map_or(std::ops::ControlFlow::Continue(()), |job| self.take(job, inbox))
-    }
-
-    fn flush(&mut self) -> bool {
-        let faults = self.faults.clone();
-        let flushed = self.with(|index| {
-            faults.io("index.flush").map_err(IndexError::File)?;
-            index.flush()?;
-            Ok(index.size_on_disk())
-        });
-        self.faults.point("index.flushed");
-        if let Some(bytes) = flushed {
-            self.health.bytes.store(bytes, Ordering::Relaxed);
-        }
-        flushed.is_some()
-    }
-
-    /// Runs something on the index; an error closes it until it is revived.
-    fn with<R>(&mut self, run: impl FnOnce(&Index) -> Result<R, IndexError>) -> Option<R> {
-        let index = self.index.as_ref()?;
-        match guard(|| run(index)) {
-            Ok(result) => Some(result),
-            Err(error) => {
-                self.fail(&error);
-                None
-            }
-        }
-    }
-
-    fn fail(&mut self, error: &IndexError) {
-        self.warn("the index failed; the spool goes on without it and will revive it", error);
-        // An I/O error sticks to sled until it is opened again; anything else means its content is not right.
-        self.fresh |= !matches!(error, IndexError::File(_) | IndexError::Sled(sled::Error::Io(_)));
-        self.close();
-        self.retry_at = Instant::now() + self.wait;
-        self.wait = (self.wait * 2).min(REVIVE_MAX);
-    }
-
-    fn close(&mut self) {
-        self.health.ok.store(false, Ordering::Release);
-        if let Some(index) = self.index.take() {
-            // sled flushes when it is dropped, and may panic while doing so.
-            let _ = guard(|| {
-                drop(index);
-                Ok(())
-            });
-        }
-    }
-
-    fn revive_if_due(&mut self) {
-        if self.health.stale.swap(false, Ordering::AcqRel) && self.index.is_some() {
-            self.close();
-            self.fresh = true;
-        }
-        if self.index.is_some() || Instant::now() < self.retry_at {
-            return;
-        }
-        let Some(truth) = self.truth.as_ref().and_then(Weak::upgrade) else { return };
-        let opened = (!self.fresh && self.open().is_ok()) || self.replace();
-        if opened && self.fill(truth.as_ref()) {
-            self.wait = REVIVE_MIN;
-            self.health.rebuilds.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(path = %self.dir.display(), "the index works again");
-        } else {
-            self.retry_at = Instant::now() + self.wait;
-            self.wait = (self.wait * 2).min(REVIVE_MAX);
-        }
-    }
-
-    fn fill(&mut self, truth: &dyn Truth) -> bool {
-        let state = truth.state();
-        let Some(index) = self.index.as_ref() else { return false };
-        let filled = guard(|| {
-            let mut batch = Vec::with_capacity(BATCH_MAX);
-            let mut result = Ok(());
-            truth.changes(&mut |change| {
-                batch.push(change);
-                if batch.len() == BATCH_MAX && result.is_ok() {
-                    result = index.apply(&batch);
-                    batch.clear();
-                }
-            });
-            result?;
-            index.apply(&batch)?;
-            index.put_state(&state)?;
-            index.flush()
-        });
-        if let Err(error) = &filled {
-            self.fail(error);
-        }
-        filled.is_ok()
-    }
-
-    fn warn(&self, message: &str, error: &IndexError) {
-        let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::warn!(path = %self.dir.display(), %error, cause, "{message}");
     }
 }

@@ -70,6 +70,7 @@ mod group;
 mod holes;
 mod index;
 mod index_values;
+mod index_worker;
 mod indexer;
 pub mod inspect;
 mod layout;

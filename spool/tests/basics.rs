@@ -3,7 +3,9 @@
 
 mod common;
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{append, config, contents, drain, fast_dir, group, record, segments, store};
@@ -16,6 +18,15 @@ fn eventually(what: &str, mut done: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what} did not happen");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn the_handles_can_be_moved_to_threads() {
+    fn send<T: Send>() {}
+    fn shared<T: Clone + Send + Sync>() {}
+    send::<spillway_spool::Appender>();
+    send::<spillway_spool::Reader>();
+    shared::<Spool>();
 }
 
 #[test]
@@ -164,22 +175,53 @@ fn records_that_can_never_fit_are_refused_and_nothing_is_stored() {
     assert_eq!(empty, Appended::Stored { first_seq: 2, records: 0, bytes_on_disk: 0 });
 }
 
+const HOLD: &str = "SPILLWAY_HOLD_DIR";
+
+/// A process that holds the spool open until it is killed.
 #[test]
-fn a_spool_that_is_open_cannot_be_opened_again() {
+fn holder() {
+    let Some(dir) = std::env::var_os(HOLD) else { return };
+    let (spool, _appender, _reader) = Spool::open(config(std::path::Path::new(&dir))).unwrap();
+    // After this nothing is left to be written in the background.
+    spool.sync().unwrap();
+    println!("\nHOLDING");
+    let _ = std::io::stdin().read_line(&mut String::new());
+}
+
+#[test]
+fn a_spool_that_another_process_has_open_is_left_alone() {
     let dir = fast_dir();
-    let (spool, appender, reader) = Spool::open(config(dir.path())).unwrap();
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "holder", "--nocapture"])
+        .env(HOLD, dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.map_while(Result::ok).any(|line| line == "HOLDING"));
     let before = contents(dir.path());
     match Spool::open(config(dir.path())) {
-        Err(error @ Error::Locked { pid, .. }) => {
-            assert!(error.is_locked());
-            assert_eq!(pid, Some(std::process::id()));
-        }
+        Err(error @ Error::Locked { pid, .. }) => assert!(error.is_locked() && pid == Some(child.id())),
         other => panic!("{other:?}"),
     }
-    assert_eq!(contents(dir.path()), before, "nothing was touched");
-    drop((appender, reader));
-    assert!(Spool::open(config(dir.path())).is_err(), "the handle alone keeps it open");
-    drop(spool);
+    assert!(contents(dir.path()) == before, "something was touched");
+    // The lock ends with the process, however that ends.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    Spool::open(config(dir.path())).unwrap();
+}
+
+#[test]
+fn any_handle_keeps_the_spool_open() {
+    let dir = fast_dir();
+    let (spool, appender, reader) = Spool::open(config(dir.path())).unwrap();
+    let other = spool.clone();
+    drop((spool, reader));
+    assert!(Spool::open(config(dir.path())).unwrap_err().is_locked());
+    drop(other);
+    assert!(Spool::open(config(dir.path())).unwrap_err().is_locked());
+    drop(appender);
     Spool::open(config(dir.path())).unwrap();
 }
 
@@ -194,7 +236,7 @@ fn a_newer_spool_is_refused_and_not_touched() {
     let error = Spool::open(config(dir.path())).unwrap_err();
     assert!(matches!(error, Error::NewerVersion { found: 2, supported: 1, .. }), "{error:?}");
     assert!(spillway_spool::inspect::stat(dir.path()).unwrap_err().is_newer_version());
-    assert_eq!(contents(dir.path()), before);
+    assert!(contents(dir.path()) == before, "something was touched");
 }
 
 #[test]
@@ -205,7 +247,7 @@ fn a_newer_spool_is_recognised_by_its_frames_alone() {
     std::fs::write(&segment, b"\xf5SPW\x02 whatever a later version may write here").unwrap();
     let before = contents(dir.path());
     assert!(Spool::open(config(dir.path())).unwrap_err().is_newer_version());
-    assert_eq!(contents(dir.path()), before);
+    assert!(contents(dir.path()) == before, "something was touched");
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(crate) trait Store {
     fn append(&mut self, first: u64, records: &[Vec<u8>]);
     /// Takes all records out; how many.
     fn drain(&mut self) -> u64;
+    /// Waits until the background has given back what it will.
+    fn settle(&mut self) {}
 }
 
 /// sled with its defaults except for the cache, which is the spool's.
@@ -119,11 +121,11 @@ impl Store for Spooled {
             self.2.acknowledge(batch.end_seq()).unwrap();
         }
         self.0.sync().unwrap();
-        // Deletion is in the background; the disk is looked at when it is done.
-        while self.0.stats().segments > 1 {
-            std::thread::sleep(std::time::Duration::from_millis(5));
-        }
         records
+    }
+
+    fn settle(&mut self) {
+        crate::tools::wait_for_deletion(&self.0);
     }
 }
 
@@ -207,6 +209,7 @@ pub(crate) fn child(arguments: &[String]) {
     let drained = store.drain();
     println!("drain {}", drained as f64 / seconds(began.elapsed()));
     assert!(drained == records || design == "bare-file", "{drained} of {records}");
+    store.settle();
     println!("written {}", written() - before);
     println!("left {}", disk_usage(&dir));
     println!("hwm {}", memory("VmHWM").saturating_sub(base));

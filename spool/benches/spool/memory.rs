@@ -1,15 +1,15 @@
 //! What 1 GiB in the spool costs: memory while filling and draining, the time to open it after kill -9, and the disk
 //! that is left after draining. Each step is a process of its own.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
+use std::time::Instant;
 
 use spillway_spool::{Appended, Group, Spool};
 
 use crate::Scale;
 use crate::append::config;
 use crate::payload::Payload;
-use crate::tools::{disk_usage, memory, mib, run_child, seconds};
+use crate::tools::{disk_usage, memory, mib, run_child, seconds, wait_for_deletion};
 
 /// Records of this size in groups of this size.
 const RECORD_BYTES: usize = 1024;
@@ -85,16 +85,7 @@ pub(crate) fn reopen(arguments: &[String]) {
     }
     assert_eq!(records, expected);
     println!("hwm {}", memory("VmHWM"));
-    let left = wait_for_deletion(&spool, &dir);
-    println!("left {left}");
+    wait_for_deletion(&spool);
+    println!("left {}", disk_usage(&dir.join("log")));
     println!("segments {}", spool.stats().segments);
-}
-
-/// Deleting is off the hot path: it may take a second or two.
-fn wait_for_deletion(spool: &Spool, dir: &Path) -> u64 {
-    let deadline = Instant::now() + Duration::from_secs(10);
-    while spool.stats().segments > 1 && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    disk_usage(&dir.join("log"))
 }

@@ -92,3 +92,11 @@ pub(crate) fn describe_machine() {
 pub(crate) fn seconds(duration: Duration) -> f64 {
     duration.as_secs_f64()
 }
+
+/// Deleting is off the hot path: it may come a second or two after the last acknowledgement.
+pub(crate) fn wait_for_deletion(spool: &spillway_spool::Spool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while spool.stats().disk_bytes > 1 << 20 && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
