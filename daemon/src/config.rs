@@ -233,7 +233,7 @@ fn source(section: &Section<'_>) -> SourceConfig {
     if given.is_empty() || given.len() > 100 {
         section.problem("name", "must have 1 to 100 characters");
     }
-    let Size(max) = section.within("max_record_bytes", Size(1 << 20), Size(1 << 10)..=Size(32 << 20));
+    let Size(max) = section.within("max_record_bytes", Size(1 << 20), Size(1 << 10)..=Size(15 << 20));
     SourceConfig {
         name: given,
         id: pointer(section, "id"),
