@@ -101,6 +101,45 @@ fn the_admin_endpoint_tells_the_status_and_the_metrics() {
     assert!(program.terminate().success());
 }
 
+/// Runs `spillwayd spool …` on the rig's spool; returns the exit code and what it printed.
+fn spool(rig: &Rig, command_name: &str, more: &[&str]) -> (i32, String) {
+    let output = command().args(["spool", command_name]).args(more).arg(rig.spool_dir()).output().unwrap();
+    (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn the_spool_can_be_looked_into_while_the_daemon_runs() {
+    let rig = Rig::start();
+    rig.mock.all_down().unwrap();
+    let upstream = rig.upstream(16, 500, Options::default());
+    let program = Program::start(rig.dir.path(), &rig.config_text(&upstream.url(), ""));
+    wait_until("all records are on disk", || program.figure("/counts/spooled") == 500);
+
+    let (code, lines) = spool(&rig, "cat", &[]);
+    let id = |line: &str| {
+        serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().map(str::to_owned)
+    };
+    let sent: Vec<_> = rig.sent().into_iter().map(|sent| sent.id).collect();
+    assert_eq!((code, lines.lines().map(id).collect::<Vec<_>>()), (0, sent));
+    let (_, raw) = spool(&rig, "cat", &["--raw", "--from", "499", "--limit", "5"]);
+    let hashes: Vec<_> = raw.lines().map(|line| spillway_testkit::hash(line.as_bytes())).collect();
+    assert_eq!(hashes, rig.sent()[498..].iter().map(|sent| sent.hash).collect::<Vec<_>>());
+    let (code, stat) = spool(&rig, "stat", &[]);
+    assert!(code == 0 && stat.contains("waiting        500 records"), "{stat}");
+    assert_eq!(spool(&rig, "verify", &[]).0, 0);
+    program.kill();
+
+    let log = std::fs::read_dir(rig.spool_dir().join("log")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&log).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&log, bytes).unwrap();
+    let (code, report) = spool(&rig, "verify", &[]);
+    assert_eq!(code, 1, "{report}");
+    assert!(report.contains("records lost"), "{report}");
+    let (code, list) = spool(&rig, "ls", &[]);
+    assert!(code == 0 && list.contains("damaged"), "{list}");
+}
+
 /// Runs the program with a configuration that must fail; returns the exit code and what it said.
 fn fails(rig: &Rig, text: &str) -> (i32, String) {
     let path = rig.dir.path().join("bad.toml");
