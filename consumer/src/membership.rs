@@ -20,6 +20,9 @@ pub(crate) struct Membership {
     to_assign: Option<BTreeSet<i32>>,
     retry_at: Option<Instant>,
     owned: BTreeSet<i32>,
+    /// The coordinator has answered since this member was last expelled. Before that, owning nothing says
+    /// nothing about others: the brokers may just be away.
+    is_joined: bool,
     total: usize,
     /// Since when some partition belongs to somebody else.
     partial_since: Option<Instant>,
@@ -37,6 +40,7 @@ impl Membership {
             to_assign: None,
             retry_at: None,
             owned: BTreeSet::new(),
+            is_joined: false,
             total: 0,
             partial_since: None,
         }
@@ -44,6 +48,7 @@ impl Membership {
 
     /// The coordinator gives partitions to this member.
     pub(crate) fn assigned(&mut self, partitions: &[i32]) {
+        self.is_joined = true;
         self.to_assign.get_or_insert_default().extend(partitions);
         self.retry_at = None;
     }
@@ -57,6 +62,7 @@ impl Membership {
             waiting.retain(|partition| !partitions.contains(partition));
         }
         self.owned.retain(|partition| !partitions.contains(partition));
+        self.is_joined &= !lost;
         if lost || partitions.is_empty() { Ok(()) } else { Err(self.not_alone()) }
     }
 
@@ -117,7 +123,7 @@ impl Membership {
 
     /// Fails when a part of the topic has belonged to somebody else for too long.
     fn insist(&mut self, client: &Client, now: Instant) -> Result<(), Error> {
-        if self.to_assign.is_some() || self.total == 0 || self.is_complete() {
+        if self.to_assign.is_some() || !self.is_joined || self.total == 0 || self.is_complete() {
             self.partial_since = None;
             return Ok(());
         }
@@ -159,5 +165,22 @@ impl Membership {
         {
             tracing::debug!(%error, "an assignment could not be declined");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expelled_member_is_not_told_from_one_among_others_before_it_has_joined_again() {
+        let mut membership = Membership::new("events", "group");
+        membership.assigned(&[0, 1]);
+        assert!(membership.is_joined);
+        membership.revoked(&[0, 1], true).unwrap();
+        assert!(!membership.is_joined, "the brokers were away for longer than the session's timeout");
+        membership.assigned(&[]);
+        assert!(membership.is_joined, "now owning nothing means that another member owns it");
+        assert!(matches!(membership.revoked(&[1], false), Err(Error::NotAlone { .. })));
     }
 }

@@ -74,7 +74,10 @@ pub(crate) fn consumer(
          [kafka.options]\n\
          # The in-process cluster forgets after 5 MiB a partition: be quick, above all after an outage.\n\
          \"fetch.wait.max.ms\" = 10\n\
-         \"reconnect.backoff.max.ms\" = 200\n\n\
+         \"reconnect.backoff.max.ms\" = 200\n\
+         # The in-process cluster keeps an expelled member's seat for long: stay a member over the outage.\n\
+         \"session.timeout.ms\" = {session}\n\
+         \"max.poll.interval.ms\" = {poll}\n\n\
          [input]\n\
          profile = \"x_v2\"\n\n\
          [time]\n\
@@ -96,6 +99,8 @@ pub(crate) fn consumer(
         brokers = quoted(brokers),
         delay = delay(args.order, input).as_secs(),
         idle = args.outage.as_secs() + 60,
+        session = args.outage.as_millis() + 45_000,
+        poll = args.outage.as_millis() + 345_000,
         store = quoted_path(&folder.store()),
     );
     let path = folder.consumer_config();
