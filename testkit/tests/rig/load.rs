@@ -17,14 +17,16 @@ use spillway_testkit::upstream::{Feed, Options, Upstream};
 
 /// Records a second.
 const RATE: u64 = 1_500;
+/// Longest pad of a record in bytes.
+const PAD: usize = 440;
 /// Between two writes to the file.
 const FILE_STEP: Duration = Duration::from_millis(10);
 
 const LETTERS: &[char] = &['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p'];
 
-/// Record `n`: its number in nineteen digits and a pad of random letters, 80 to 480 bytes.
-pub fn line(n: u64, rng: &mut Rng) -> Bytes {
-    let pad: String = (0..40 + rng.index(400)).map(|_| rng.pick(LETTERS)).collect();
+/// Record `n`: its number in nineteen digits and a pad of 40 to `pad` random letters.
+pub fn line(n: u64, pad: usize, rng: &mut Rng) -> Bytes {
+    let pad: String = (0..40 + rng.index(pad - 40)).map(|_| rng.pick(LETTERS)).collect();
     format!("{{\"data\":{{\"id\":\"{n:019}\"}},\"pad\":\"{pad}\"}}").into()
 }
 
@@ -40,7 +42,7 @@ impl Stream {
         let tapped = Arc::clone(&served);
         let tap = Box::new(move |line: &[u8]| tapped.lock().unwrap().push(spillway_testkit::hash(line)));
         let mut rng = Rng::new(seed);
-        let feed = Feed::lines((1..).map(move |n| line(n, &mut rng)));
+        let feed = Feed::lines((1..).map(move |n| line(n, PAD, &mut rng)));
         let options = Options { rate: RATE, tap: Some(tap), ..Options::default() };
         Self { upstream: Upstream::start(feed, options).unwrap(), served }
     }
@@ -74,7 +76,7 @@ impl Lines {
             while !end.load(Ordering::Acquire) {
                 let due = u64::try_from(began.elapsed().as_millis()).unwrap() * RATE / 1_000;
                 while (hashes.len() as u64) < due {
-                    let line = line(hashes.len() as u64 + 1, &mut rng);
+                    let line = line(hashes.len() as u64 + 1, PAD, &mut rng);
                     hashes.push(spillway_testkit::hash(&line));
                     // In two writes, so that a reader sees torn lines too.
                     let (head, tail) = line.split_at(rng.index(line.len()));

@@ -10,6 +10,7 @@
 )]
 
 pub mod daemon;
+pub mod frames;
 pub mod load;
 pub mod rounds;
 
