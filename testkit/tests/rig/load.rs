@@ -38,12 +38,17 @@ pub struct Stream {
 
 impl Stream {
     pub fn start(seed: u64) -> Self {
+        Self::of(seed, RATE, PAD, u64::MAX)
+    }
+
+    /// `records` records with pads of up to `pad` bytes, `rate` a second.
+    pub fn of(seed: u64, rate: u64, pad: usize, records: u64) -> Self {
         let served = Arc::new(Mutex::new(Vec::new()));
         let tapped = Arc::clone(&served);
         let tap = Box::new(move |line: &[u8]| tapped.lock().unwrap().push(spillway_testkit::hash(line)));
         let mut rng = Rng::new(seed);
-        let feed = Feed::lines((1..).map(move |n| line(n, PAD, &mut rng)));
-        let options = Options { rate: RATE, tap: Some(tap), ..Options::default() };
+        let feed = Feed::lines((1..=records).map(move |n| line(n, pad, &mut rng)));
+        let options = Options { rate, tap: Some(tap), ..Options::default() };
         Self { upstream: Upstream::start(feed, options).unwrap(), served }
     }
 
