@@ -317,6 +317,7 @@ fn breaker(section: &Section<'_>) -> BreakerConfig {
         policy: Policy {
             ack_timeout: section.get("ack_timeout", usual.ack_timeout),
             hint_timeout: section.get("hint_timeout", usual.hint_timeout),
+            partition_timeout: section.get("partition_timeout", usual.partition_timeout),
             trial_timeout: section.get("trial_timeout", usual.trial_timeout),
             stable_after: section.get("stable_after", usual.stable_after),
             ..usual

@@ -67,6 +67,11 @@ impl Collector for Snapshot {
                 in_flight.replay as u64,
             ),
             ("in_flight_oldest_milliseconds", "Age of the oldest record in flight", in_flight.oldest_ms),
+            (
+                "held_partitions",
+                "Partitions without an answer, whose records wait on disk while the others go on",
+                self.0.held_partitions.len() as u64,
+            ),
             ("spool_records", "Records waiting on disk", spool.records),
             ("spool_bytes", "Bytes of the records waiting on disk", spool.bytes),
             ("spool_disk_bytes", "Bytes of the spool's segments", spool.disk_bytes),

@@ -24,6 +24,8 @@ pub struct Status {
     pub breaker_opened: u64,
     /// The breaker's last changes, oldest first.
     pub breaker_history: Vec<Change>,
+    /// Partitions that are held back: they have no leader, or do not answer while others do.
+    pub held_partitions: Vec<usize>,
     /// Where records go from the queue.
     pub lane: Lane,
     /// The upstream.
@@ -93,6 +95,7 @@ impl Status {
             breaker: shared.breaker.state(),
             breaker_opened: shared.breaker.opened(),
             breaker_history: shared.breaker.history(),
+            held_partitions: shared.kafka.gates().held(),
             lane: shared.lane.now(),
             source: shared.stream.status(),
             queue: QueueStatus {

@@ -209,7 +209,11 @@ impl Spill<'_> {
         }
         match delivery.order {
             Order::Arrival => self.shared.lane.handover_wanted(),
-            Order::Fresh => self.shared.queue.fill() < self.shared.config.queue.spill_at / 2.0,
+            // Records of a partition that is held back must not pass those on disk.
+            Order::Fresh => {
+                !self.shared.kafka.gates().is_any_held()
+                    && self.shared.queue.fill() < self.shared.config.queue.spill_at / 2.0
+            }
         }
     }
 
