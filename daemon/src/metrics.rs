@@ -82,7 +82,7 @@ impl Collector for Snapshot {
             gauge(&mut encoder, name, help, value)?;
         }
         breaker(&mut encoder, self.0.breaker)?;
-        dropped(&mut encoder, &counts.dropped)
+        dropped(&mut encoder, &counts.dropped, &spool.dropped_oldest)
     }
 }
 
@@ -110,7 +110,7 @@ fn breaker(encoder: &mut DescriptorEncoder<'_>, state: State) -> fmt::Result {
     Ok(())
 }
 
-fn dropped(encoder: &mut DescriptorEncoder<'_>, dropped: &[Dropped]) -> fmt::Result {
+fn dropped(encoder: &mut DescriptorEncoder<'_>, dropped: &[Dropped], oldest: &Dropped) -> fmt::Result {
     let mut family = encoder.encode_descriptor(
         "dropped_records",
         "Records dropped, by reason",
@@ -121,5 +121,6 @@ fn dropped(encoder: &mut DescriptorEncoder<'_>, dropped: &[Dropped]) -> fmt::Res
         let records = dropped.iter().find(|d| d.reason == reason.name()).map_or(0, |d| d.records);
         ConstCounter::new(records).encode(family.encode_family(&[("reason", reason.name())])?)?;
     }
-    Ok(())
+    // Records that had been spooled, and were given up for younger ones.
+    ConstCounter::new(oldest.records).encode(family.encode_family(&[("reason", oldest.reason)])?)
 }

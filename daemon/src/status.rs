@@ -8,7 +8,7 @@ use crate::circuit::State;
 use crate::config::Journal;
 use crate::health::{Change, StreamStatus};
 use crate::lane::Lane;
-use crate::ledger::Counts;
+use crate::ledger::{Counts, Dropped};
 use crate::pipeline::Shared;
 
 /// A snapshot.
@@ -77,6 +77,8 @@ pub struct SpoolStatus {
     pub segments: u64,
     /// Records in frames that were corrupt.
     pub quarantined_records: u64,
+    /// What `when_full = "drop_oldest"` gave up over the life of the spool.
+    pub dropped_oldest: Dropped,
     /// Why the disk takes nothing now.
     pub problem: Option<String>,
 }
@@ -110,6 +112,7 @@ impl Status {
                 disk_bytes: spool.disk_bytes,
                 segments: spool.segments,
                 quarantined_records: spool.quarantined.records,
+                dropped_oldest: dropped_oldest(spool.dropped_oldest),
                 problem: shared.storage.problem(),
             },
             at_risk_records: if safe { 0 } else { in_memory },
@@ -123,6 +126,11 @@ impl Status {
     pub fn is_ready(&self) -> bool {
         self.spool.problem.is_none()
     }
+}
+
+fn dropped_oldest(spool: spillway_spool::Dropped) -> Dropped {
+    let spillway_spool::Dropped { records, bytes, first_at_ms: first_ms, last_at_ms: last_ms } = spool;
+    Dropped { reason: "spool_oldest", records, bytes, first_ms, last_ms }
 }
 
 fn in_flight(shared: &Shared) -> InFlightStatus {

@@ -258,7 +258,8 @@ impl Books {
         let mut full = lock(&self.full);
         match (&*full, &cause) {
             (None, Some(cause)) => {
-                tracing::error!(dir = %self.layout.dir.display(), %cause, "the spool is full")
+                let when_full = self.config.when_full;
+                tracing::error!(dir = %self.layout.dir.display(), %cause, ?when_full, "the spool is full")
             }
             (Some(_), None) => tracing::info!(dir = %self.layout.dir.display(), "the spool has room again"),
             _ => {}

@@ -8,6 +8,8 @@
 //! | [`upstream`] | X's filtered stream over HTTP, with faults by script |
 //! | [`kafka`] | a cluster that can be taken down, and a reader that sees all that is in a topic |
 //! | [`cluster`] | a real Kafka cluster, to be killed, frozen and cut off |
+//! | [`disk`] | a disk whose power fails and whose space ends |
+//! | [`damage`] | bad disks and bad hands: random damage to a spool's files |
 //! | [`oracle`] | what must have come out, counted the naive way from what went in |
 //! | [`samples`] | recordings of real streams, where they are at hand |
 //!
@@ -16,6 +18,9 @@
 //! It shares no code with the daemon or the consumer, so that an error of theirs cannot hide here.
 
 pub mod cluster;
+pub mod damage;
+#[cfg(target_os = "linux")]
+pub mod disk;
 pub mod kafka;
 pub mod oracle;
 pub mod rng;

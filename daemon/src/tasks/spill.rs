@@ -50,6 +50,7 @@ pub(crate) fn run(shared: &Shared, appender: Appender, refusals: Receiver<Refusa
         group: Group::new(),
         since: Instant::now(),
         retry_at: None,
+        unproven: false,
         cursor: None,
         cursor_at: Instant::now(),
         header: Vec::new(),
@@ -73,6 +74,8 @@ struct Spill<'a> {
     since: Instant,
     /// After a failed write: when to try again.
     retry_at: Option<Instant>,
+    /// A group that the disk did not take went back to the queue: whether it would take one is not known.
+    unproven: bool,
     /// The cursor that was persisted last.
     cursor: Option<Cursor>,
     cursor_at: Instant,
@@ -96,6 +99,7 @@ impl Spill<'_> {
             self.shared.lane.wait_for(Lane::Spilling, LOOK_EVERY);
         }
         self.offer_lane();
+        self.look_at_disk();
         finishing && self.finish()
     }
 
@@ -194,8 +198,19 @@ impl Spill<'_> {
         }
     }
 
+    /// While Kafka takes what the disk did not, no append shows that there is room again: ask the spool.
+    fn look_at_disk(&mut self) {
+        if self.unproven {
+            let stats = self.shared.spool.stats();
+            if stats.full.is_none() && stats.io_error.is_none() {
+                self.recovered();
+            }
+        }
+    }
+
     fn recovered(&mut self) {
         self.retry_at = None;
+        self.unproven = false;
         if self.shared.storage.set(None) {
             tracing::info!(event = "spool_recovered", "the spool takes records again");
         }
@@ -226,6 +241,7 @@ impl Spill<'_> {
         }
         if self.retry_at.take().is_some() {
             self.group.clear();
+            self.unproven = true;
             self.shared.queue.give_back(std::mem::take(&mut self.hand));
         }
         if self.hand.is_empty() {
