@@ -63,7 +63,7 @@ fn read_slot(file: &File, slot: u64, spool_id: Option<u32>) -> Option<State> {
     decode_slot(&bytes[..read], spool_id)
 }
 
-fn decode_slot(bytes: &[u8], spool_id: Option<u32>) -> Option<State> {
+pub(crate) fn decode_slot(bytes: &[u8], spool_id: Option<u32>) -> Option<State> {
     if bytes.len() < FRONT + BACK || bytes[..8] != MAGIC {
         return None;
     }

@@ -176,7 +176,7 @@ fn format_line(version: u32, spool_id: u32) -> String {
 
 /// `None` if the line is damaged. A newer format may say more, or check it differently: its first two words count,
 /// unless the line is exactly one of this version with another number in it, which is damage.
-fn parse_format(text: &[u8]) -> Option<Format> {
+pub(crate) fn parse_format(text: &[u8]) -> Option<Format> {
     let text = std::str::from_utf8(text).ok()?;
     let mut words = text.split_ascii_whitespace();
     if words.next()? != FORMAT_WORD {

@@ -66,6 +66,9 @@ mod files;
 mod frame;
 #[cfg(test)]
 mod frame_tests;
+#[cfg(any(test, feature = "fault"))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod group;
 mod holes;
 mod index;
