@@ -69,27 +69,47 @@ pub(crate) fn walk_file(dir: &Path, stretch: Stretch, met: &mut dyn FnMut(Met)) 
     }
 }
 
-/// Reads the entry whose frame lies at `offset` of a segment.
-fn read_entry(dir: &Path, segment: u64, offset: u64) -> Option<(Header, Entry)> {
-    let file = File::open(segment::path(dir, segment)).ok()?;
-    let len = file.metadata().ok()?.len();
-    let mut window = Window::default();
-    let header = window.header(&file, offset, len).ok()?.ok()?;
-    let body = window.body(&file, offset, &header).ok()?;
-    let batch = Batch::decode(&header, body, header.first_seq).ok()?;
-    Some((header, Entry::decode(&batch.record(0))?))
+/// A segment whose entries are read one by one.
+struct Entries {
+    segment: u64,
+    file: File,
+    len: u64,
+    window: Window,
 }
 
-/// The letter of this entry with its record, if the log still has it.
-pub(crate) fn read(dir: &Path, entry: &DeadEntry) -> Option<(DeadLetter, Vec<u8>)> {
-    let (header, found) = read_entry(dir, entry.segment, entry.offset)?;
-    match found {
-        Entry::Letter { unix_ms, reason, record } if header.first_seq == entry.id => {
-            let letter = DeadLetter { id: entry.id, reason, unix_ms, bytes: record.len() as u64 };
-            Some((letter, record.to_vec()))
-        }
-        _ => None,
+impl Entries {
+    fn open(dir: &Path, segment: u64) -> Option<Entries> {
+        let file = File::open(segment::path(dir, segment)).ok()?;
+        let len = file.metadata().ok()?.len();
+        Some(Entries { segment, file, len, window: Window::default() })
     }
+
+    /// The entry whose frame lies at `offset`.
+    fn read(&mut self, offset: u64) -> Option<(Header, Entry)> {
+        let header = self.window.header(&self.file, offset, self.len).ok()?.ok()?;
+        let body = self.window.body(&self.file, offset, &header).ok()?;
+        let batch = Batch::decode(&header, body, header.first_seq).ok()?;
+        Some((header, Entry::decode(&batch.record(0))?))
+    }
+}
+
+/// The letters of these entries with their records, as far as the log still has them.
+pub(crate) fn read(dir: &Path, entries: &[DeadEntry]) -> Vec<(DeadLetter, Vec<u8>)> {
+    let mut open: Option<Entries> = None;
+    let mut letters = Vec::with_capacity(entries.len());
+    for entry in entries {
+        if open.as_ref().is_none_or(|open| open.segment != entry.segment) {
+            open = Entries::open(dir, entry.segment);
+        }
+        let found = open.as_mut().and_then(|open| open.read(entry.offset));
+        if let Some((header, Entry::Letter { unix_ms, reason, record })) = found
+            && header.first_seq == entry.id
+        {
+            let letter = DeadLetter { id: entry.id, reason, unix_ms, bytes: record.len() as u64 };
+            letters.push((letter, record.to_vec()));
+        }
+    }
+    letters
 }
 
 /// What a pass over the log meets.
@@ -110,13 +130,15 @@ fn pass(dir: &Path, from: u64, see: &mut dyn FnMut(Seen<'_>) -> ControlFlow<()>)
         let stretch =
             Stretch { first: *first, bound: next.unwrap_or(u64::MAX), len: *len, verify_from: u64::MAX };
         let mut flow = ControlFlow::Continue(());
+        // Opened when the first entry is read: the walk says what is wrong with the file.
+        let mut entries = None;
         let end = walk_file(dir, stretch, &mut |met| {
             if flow.is_break() {
                 return;
             }
             flow = match met {
                 Met::Frame(frame) if frame.first_seq < from => ControlFlow::Continue(()),
-                Met::Frame(frame) => match read_entry(dir, *first, frame.offset) {
+                Met::Frame(frame) => match read_one(&mut entries, dir, *first, frame.offset) {
                     Some((header, entry)) => {
                         see(Seen::Entry { segment: *first, offset: frame.offset, header: &header, entry })
                     }
@@ -138,6 +160,13 @@ fn pass(dir: &Path, from: u64, see: &mut dyn FnMut(Seen<'_>) -> ControlFlow<()>)
         }
     }
     through
+}
+
+fn read_one(entries: &mut Option<Entries>, dir: &Path, first: u64, offset: u64) -> Option<(Header, Entry)> {
+    if entries.is_none() {
+        *entries = Entries::open(dir, first);
+    }
+    entries.as_mut()?.read(offset)
 }
 
 /// Tells the index every entry from number `from` on, in order.

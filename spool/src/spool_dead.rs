@@ -102,8 +102,7 @@ impl Spool {
     /// left out.
     #[must_use]
     pub fn dead_read(&self, ids: &[u64]) -> Vec<(DeadLetter, Vec<u8>)> {
-        let dir = &self.shared().books.layout.dead;
-        self.dead_entries(ids).iter().filter_map(|entry| dead_read::read(dir, entry)).collect()
+        dead_read::read(&self.shared().books.layout.dead, &self.dead_entries(ids))
     }
 
     /// Removes a dead letter. Durable when this returns; false if there was none with this id.

@@ -11,8 +11,11 @@ use common::{config, fast_dir};
 use spillway_spool::fault::{Fault, plan};
 use spillway_spool::{NewDeadLetter, Spool, WhenFull, inspect};
 
+/// Letters by number: reason, time, record.
+type Letters = BTreeMap<u64, (String, u64, Vec<u8>)>;
+
 /// What is listed, with the records.
-fn listed(spool: &Spool) -> BTreeMap<u64, (String, u64, Vec<u8>)> {
+fn listed(spool: &Spool) -> Letters {
     spool
         .dead_list()
         .map(|letter| {
@@ -135,7 +138,7 @@ fn a_torn_letter_is_cut_off_and_a_damaged_one_left_out() {
 }
 
 /// What is seen from outside, and how many are damaged.
-fn seen(dir: &Path) -> (BTreeMap<u64, (String, u64, Vec<u8>)>, u64) {
+fn seen(dir: &Path) -> (Letters, u64) {
     let mut seen = BTreeMap::new();
     let damaged = inspect::dead(dir, |letter, record| {
         assert_eq!(letter.bytes, record.len() as u64);
