@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 use spillway_service::errors::chain;
 use spillway_spool::{Appended, Appender, DeadLetter, Group, Spool};
 
+use crate::ledger::Ledger;
+
 /// Letters of one slice: this many …
 const SLICE: usize = 256;
 /// … or this many bytes.
@@ -235,19 +237,23 @@ impl Errands {
         Self { orders, current: None, told: Instant::now() }
     }
 
-    /// Does a slice, if there is anything to do. Returns the letters that were newly done, and with what.
-    pub(crate) fn step(&mut self, spool: &Spool, appender: &mut Appender) -> Option<(Action, u64)> {
+    /// Does a slice, if there is anything to do. It is counted before it is answered.
+    pub(crate) fn step(&mut self, spool: &Spool, appender: &mut Appender, ledger: &Ledger) {
         let (mut run, answers) = match self.current.take() {
             Some(current) => current,
             None => {
-                let Order { errand, answers } = self.orders.try_recv().ok()?;
+                let Ok(Order { errand, answers }) = self.orders.try_recv() else { return };
                 self.told = Instant::now();
                 (Run::begin(errand, spool), answers)
             }
         };
         let before = run.done.letters;
         let stepped = run.step(spool, appender);
-        let (action, newly) = (run.action, run.done.letters - before);
+        let action = run.action;
+        match action {
+            Action::Retry => ledger.dead_retried(run.done.letters - before),
+            Action::Drop => ledger.dead_deleted(run.done.letters - before),
+        }
         match stepped {
             Ok(true) => {
                 if self.told.elapsed() >= PROGRESS_EVERY {
@@ -277,7 +283,6 @@ impl Errands {
                 let _ = answers.send(Answer::Failed { done: run.done, error });
             }
         }
-        Some((action, newly))
     }
 }
 

@@ -26,7 +26,7 @@ const DAEMON_WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked for meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Longest reason in a line of `ls`.
-const REASON_CHARS: usize = 80;
+const REASON_CHARS: usize = 300;
 
 pub(super) fn run(command: &DeadCommand, out: &mut dyn Write) -> Result<Exit, Failure> {
     match command {

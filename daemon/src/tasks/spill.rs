@@ -14,7 +14,7 @@ use spillway_spool::{Appended, Appender, Group};
 use crate::circuit::State;
 use crate::config::{Journal, Order};
 use crate::dead::DeadLetters;
-use crate::dead::errand::{self, Action, Errands};
+use crate::dead::errand::{self, Errands};
 use crate::frontier::Cursor;
 use crate::kafka::Refusal;
 use crate::lane::Lane;
@@ -89,7 +89,7 @@ impl Spill<'_> {
     /// One round; true when all is done.
     fn step(&mut self) -> bool {
         self.letters.round();
-        self.run_errand();
+        self.errands.step(&self.shared.spool, &mut self.appender, &self.shared.ledger);
         self.keep_cursor(false);
         let finishing = self.shared.shutdown.phase() >= Phase::Spilling;
         if self.must_commit(finishing) {
@@ -235,16 +235,6 @@ impl Spill<'_> {
                 Order::Fresh => Lane::Direct,
             };
             self.shared.lane.shift(&[Lane::Spilling], next);
-        }
-    }
-
-    /// Does a slice of what an operator wants done with dead letters.
-    fn run_errand(&mut self) {
-        let ledger = &self.shared.ledger;
-        match self.errands.step(&self.shared.spool, &mut self.appender) {
-            None => {}
-            Some((Action::Retry, letters)) => ledger.dead_retried(letters),
-            Some((Action::Drop, letters)) => ledger.dead_deleted(letters),
         }
     }
 
