@@ -91,9 +91,11 @@ fn with_a_journal_and_with_a_file_nothing_is_at_risk() {
             "type = 'http_ndjson'\nurl = 'http://unused/'\nid = '/data/id'\n",
             &format!("type = 'file'\npath = '{}'\n", path.display()),
         )
+        .replace("ack_timeout = '1s'", "ack_timeout = '60s'")
         .replace(rig.spool_dir().to_str().unwrap(), spool.to_str().unwrap());
     let program = Program::start(rig.dir.path(), &text);
     wait_until("all is received", || program.figure("/counts/received") == 50);
-    assert_eq!(at_risk(&program), (0, 0));
+    assert_eq!(at_risk(&program), (0, 0), "a file can be read again");
+    assert_eq!(program.figure("/counts/acked") + program.figure("/counts/spooled"), 0, "all is in memory");
     program.kill();
 }
