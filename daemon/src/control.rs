@@ -142,6 +142,14 @@ pub enum ControlError {
         /// What the system said.
         source: io::Error,
     },
+    /// The daemon does not talk to this user.
+    #[error("{path} is for the daemon's own user: run it as that user")]
+    Denied {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The conversation broke off. What the daemon was asked may be done or not.
     #[error("the conversation with the daemon at {path} broke off; look with: spillwayd spool dead ls")]
     Broken {
@@ -178,7 +186,7 @@ pub fn ask(dir: &Path, errand: &Errand, mut progress: impl FnMut(&Done)) -> Resu
     let stream = match UnixStream::connect(&path) {
         Ok(stream) => stream,
         Err(source) if source.kind() == io::ErrorKind::PermissionDenied => {
-            return Err(ControlError::Broken { path, source });
+            return Err(ControlError::Denied { path, source });
         }
         Err(source) => return Err(ControlError::Nobody { path, source }),
     };
