@@ -105,6 +105,8 @@ struct State {
     partitions: Vec<PartitionFlow>,
     direct_bytes: usize,
     replay_bytes: usize,
+    /// Records of the spool that Kafka refused and that are no dead letters yet.
+    refused: usize,
     /// What is waited for; at most one goal each of produce and replay.
     goals: Vec<Goal>,
 }
@@ -118,7 +120,7 @@ pub enum Goal {
     ReplayRoom(Window),
     /// No record of the queue is without a report.
     DirectDone,
-    /// No record of the spool is without a report.
+    /// No record of the spool is without a report, and none waits to become a dead letter.
     ReplayDone,
     /// No record at all is without a report.
     AllDone,
@@ -130,7 +132,7 @@ impl Goal {
             Self::Room(window) => load.fits(window.most()),
             Self::ReplayRoom(window) => load.of_replay().fits(window.most()),
             Self::DirectDone => load.direct == 0,
-            Self::ReplayDone => load.replay == 0,
+            Self::ReplayDone => load.is_replay_done(),
             Self::AllDone => load.direct + load.replay == 0,
         }
     }
@@ -141,6 +143,9 @@ impl State {
         let before = self.pending();
         let (landed, partition) = if opaque.is_replay() {
             let record = self.replay.finish(opaque.ticket(), end)?;
+            if end == End::Refused {
+                self.refused = self.refused.saturating_sub(1);
+            }
             self.replay_bytes -= record.envelope.len();
             let partition = record.partition;
             (Landed::Replayed(record), partition)
@@ -197,6 +202,7 @@ impl State {
         Load {
             direct: self.direct.pending(),
             replay: self.replay.pending(),
+            refused: self.refused,
             direct_bytes: self.direct_bytes,
             replay_bytes: self.replay_bytes,
         }
@@ -210,6 +216,9 @@ pub struct Load {
     pub direct: usize,
     /// Records of the spool without a report.
     pub replay: usize,
+    /// Records of the spool that Kafka refused and that are no dead letters yet. They keep their room, but
+    /// no report is awaited: they are no sign of an outage.
+    pub refused: usize,
     /// Bytes of the records of the queue.
     pub direct_bytes: usize,
     /// Bytes of the records of the spool.
@@ -220,7 +229,14 @@ impl Load {
     /// Whether one more record would fit.
     #[must_use]
     pub fn fits(&self, window: Window) -> bool {
-        self.direct + self.replay < window.records && self.direct_bytes + self.replay_bytes < window.bytes
+        self.direct + self.replay + self.refused < window.records
+            && self.direct_bytes + self.replay_bytes < window.bytes
+    }
+
+    /// Whether all records of the spool that were sent are done.
+    #[must_use]
+    pub fn is_replay_done(&self) -> bool {
+        self.replay + self.refused == 0
     }
 
     /// The records of the spool alone.
@@ -233,7 +249,7 @@ impl Load {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share, compared with 0.7")]
     pub fn fill(&self, window: Window) -> f64 {
-        let records = (self.direct + self.replay) as f64 / window.records as f64;
+        let records = (self.direct + self.replay + self.refused) as f64 / window.records as f64;
         let bytes = (self.direct_bytes + self.replay_bytes) as f64 / window.bytes as f64;
         records.max(bytes)
     }
@@ -312,8 +328,25 @@ impl InFlight {
         self.wake(&state);
     }
 
+    /// Kafka has refused a record of the spool. It stays in flight, without awaiting a report, until it is
+    /// kept as a dead letter. `None` for a record of the queue, and for one that was recalled.
+    pub fn refuse(&self, opaque: Opaque) -> Option<Bytes> {
+        if !opaque.is_replay() {
+            return None;
+        }
+        let mut state = self.lock();
+        let envelope = state.replay.peek(opaque.ticket()).map(|r| r.envelope.clone())?;
+        state.fail(opaque);
+        state.refused += 1;
+        self.wake(&state);
+        Some(envelope)
+    }
+
     /// The envelope of a record of the spool that stays in flight.
     pub fn envelope(&self, opaque: Opaque) -> Option<Bytes> {
+        if !opaque.is_replay() {
+            return None;
+        }
         self.lock().replay.peek(opaque.ticket()).map(|r| r.envelope.clone())
     }
 
@@ -375,6 +408,7 @@ impl InFlight {
         // What was sent of the spool is not done: a late look at the progress must not say so.
         state.recalled_front = state.replay.front().map(|r| r.spool_seq).or(state.recalled_front);
         drop(state.replay.recall());
+        state.refused = 0;
         state.direct_bytes = 0;
         state.replay_bytes = 0;
         state.partitions.clear();

@@ -18,6 +18,9 @@ fn the_spool_is_done_up_to_the_first_record_without_a_report() {
     let tickets: Vec<_> = (10..14).map(|seq| flight.admit_replay(replayed(seq), now)).collect();
     flight.finish(tickets[1], End::Acked);
     assert_eq!(flight.take_progress().front, Some(10));
+    assert!(flight.refuse(tickets[0]).is_some());
+    assert_eq!((flight.load().replay, flight.load().refused), (2, 1));
+    assert_eq!(flight.take_progress().front, Some(10), "it is no dead letter yet");
     flight.finish(tickets[0], End::Refused);
     let progress = flight.take_progress();
     assert_eq!((progress.front, progress.tally), (Some(12), Tally { acked: 1, refused: 1 }));
@@ -36,7 +39,7 @@ fn a_recall_gives_back_the_queue_in_order_and_late_reports_find_nothing() {
         .map(|seq| flight.admit_direct(record(&ledger, seq, b"abc"), Some(0), WINDOW, now).unwrap())
         .collect();
     flight.admit_replay(replayed(7), now);
-    assert_eq!(flight.load(), Load { direct: 4, replay: 1, direct_bytes: 12, replay_bytes: 5 });
+    assert_eq!(flight.load(), Load { direct: 4, replay: 1, refused: 0, direct_bytes: 12, replay_bytes: 5 });
     let Some(Landed::Direct(done)) = flight.finish(tickets[1], End::Acked) else {
         panic!("record 2 was in flight")
     };
@@ -58,6 +61,7 @@ fn the_lanes_do_not_mix_their_tickets() {
     let direct = flight.admit_direct(record(&ledger, 1, b"a"), Some(0), WINDOW, Instant::now()).unwrap();
     let replay = flight.admit_replay(replayed(1), Instant::now());
     assert_ne!(direct, replay);
+    assert!(flight.refuse(direct).is_none() && flight.envelope(direct).is_none());
     assert!(matches!(flight.finish(replay, End::Acked), Some(Landed::Replayed(_))));
     let Some(Landed::Direct(done)) = flight.finish(direct, End::Acked) else {
         panic!("the direct record was in flight")
@@ -68,8 +72,9 @@ fn the_lanes_do_not_mix_their_tickets() {
 #[test]
 fn the_window_counts_both_lanes() {
     let window = Window { records: 2, bytes: 100 };
-    let load = Load { direct: 1, replay: 0, direct_bytes: 90, replay_bytes: 0 };
+    let load = Load { direct: 1, replay: 0, refused: 0, direct_bytes: 90, replay_bytes: 0 };
     assert!(load.fits(window));
+    assert!(!Load { refused: 1, ..load }.fits(window), "a refused record keeps its room");
     assert!(!Load { replay: 1, ..load }.fits(window));
     assert!(!Load { replay_bytes: 10, ..load }.fits(window));
     assert!((load.fill(window) - 0.9).abs() < 1e-9);

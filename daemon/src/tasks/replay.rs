@@ -121,7 +121,7 @@ impl Replay<'_> {
         } else {
             return None;
         };
-        Some(if session.flight.load().replay > 0 { Event::Drain(Arc::clone(session)) } else { event })
+        Some(if session.flight.load().is_replay_done() { event } else { Event::Drain(Arc::clone(session)) })
     }
 
     /// Number of the next record to send.
@@ -138,7 +138,10 @@ impl Replay<'_> {
 
     /// A stop sends nothing new; it waits for what is in flight, while that can still land.
     fn is_finished(&self) -> bool {
-        let in_flight = self.session.as_ref().is_some_and(|s| s.flight.load().replay > 0);
+        let in_flight = self.session.as_ref().is_some_and(|s| {
+            let load = s.flight.load();
+            load.replay + load.refused > 0
+        });
         !in_flight || self.shared.breaker.state() == State::Open || self.shared.shutdown.is_overdue()
     }
 
