@@ -53,6 +53,9 @@ pub struct Policy {
     /// How long acknowledgements must have been missing for a burst of errors to count: one dead broker
     /// of three reports many, too.
     pub error_silence: Duration,
+    /// A partition with records in flight and no acknowledgement for this long, while others are
+    /// acknowledged, is held back.
+    pub partition_timeout: Duration,
     /// How long a trial may stay unanswered in HalfOpen.
     pub trial_timeout: Duration,
     /// How long HalfOpen waits for something to try with before it closes on the probe's word.
@@ -73,6 +76,7 @@ impl Default for Policy {
             error_burst: 5,
             error_window: Duration::from_secs(10),
             error_silence: Duration::from_millis(250),
+            partition_timeout: Duration::from_secs(5),
             trial_timeout: Duration::from_secs(3),
             trial_idle: Duration::from_millis(300),
             stable_after: Duration::from_secs(30),
@@ -99,6 +103,8 @@ pub enum Cause {
     FallingBehind,
     /// Many client errors and no acknowledgement.
     ErrorRate(String),
+    /// These partitions do not answer while others do; what they have in flight must come back.
+    PartitionsSilent(Vec<usize>),
     /// A probe reached the brokers.
     ProbeAnswered,
     /// The trial was acknowledged.
@@ -122,6 +128,7 @@ impl Cause {
             Self::ProducerFull => "producer_full",
             Self::FallingBehind => "falling_behind",
             Self::ErrorRate(_) => "error_rate",
+            Self::PartitionsSilent(_) => "partitions_silent",
             Self::ProbeAnswered => "probe_answered",
             Self::TrialAcknowledged => "trial_acknowledged",
             Self::NothingToTry => "nothing_to_try",
@@ -143,6 +150,9 @@ impl fmt::Display for Cause {
             Self::ProducerFull => f.write_str("the producer's queue is full of old records"),
             Self::FallingBehind => f.write_str("far less is published than received, and the queue grows"),
             Self::ErrorRate(what) => write!(f, "many client errors and no acknowledgement, last: {what}"),
+            Self::PartitionsSilent(which) => {
+                write!(f, "partitions {which:?} do not answer while others do; they are held back")
+            }
             Self::ProbeAnswered => f.write_str("the brokers answered a probe"),
             Self::TrialAcknowledged => f.write_str("Kafka acknowledged the trial"),
             Self::NothingToTry => f.write_str("the probe was answered and nothing waits"),
@@ -162,6 +172,8 @@ pub enum Input {
     Fatal(String),
     /// A client error that is no verdict on its own: a transport failure, a refused login.
     ClientError(String),
+    /// These partitions do not answer while others do, and are held back from now on.
+    PartitionsSilent(Vec<usize>),
     /// librdkafka's hint. It comes once, may be false, and has no counterpart.
     AllBrokersDown,
     /// A probe was answered.
@@ -269,6 +281,9 @@ impl Circuit {
             (State::Closed | State::HalfOpen, Input::DeliveryFailed(what)) => {
                 self.open(now, Cause::DeliveryFailed(what))
             }
+            (State::Closed | State::HalfOpen, Input::PartitionsSilent(which)) => {
+                self.open(now, Cause::PartitionsSilent(which))
+            }
             (State::Closed, Input::Tick(flow)) => self.watch(now, flow),
             (State::HalfOpen, Input::Tick(flow)) => self.judge_trial(now, flow),
             (State::Closed, Input::AllBrokersDown) => {
@@ -290,7 +305,13 @@ impl Circuit {
                 self.note_progress(now, flow);
                 None
             }
-            (State::Open, Input::DeliveryFailed(_) | Input::ClientError(_) | Input::AllBrokersDown)
+            (
+                State::Open,
+                Input::DeliveryFailed(_)
+                | Input::ClientError(_)
+                | Input::AllBrokersDown
+                | Input::PartitionsSilent(_),
+            )
             | (State::HalfOpen, Input::AllBrokersDown)
             | (State::Closed | State::HalfOpen, Input::ProbeAnswered | Input::ProbeFailed { .. }) => None,
         }
@@ -375,8 +396,11 @@ impl Circuit {
         if silent >= self.policy.trial_timeout {
             return self.open(now, Cause::TrialUnanswered);
         }
-        let idle = flow.in_flight == 0 && flow.backlog == 0;
-        if idle && now.duration_since(self.since) >= self.policy.trial_idle {
+        let waited = now.duration_since(self.since);
+        let idle = flow.in_flight == 0 && flow.backlog == 0 && waited >= self.policy.trial_idle;
+        // A backlog of which nothing is tried: all of it belongs to partitions that are held back.
+        let held_back = flow.in_flight == 0 && waited >= self.policy.trial_timeout;
+        if idle || held_back {
             return Some(self.shift(now, State::Closed, Cause::NothingToTry));
         }
         None

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::record::Record;
 use crate::ring::{End, Ring, Tally, Ticket};
+use crate::silence::PartitionFlow;
 
 /// Which record a delivery report is about, as librdkafka carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,15 @@ pub struct Replayed {
     pub spool_seq: u64,
     /// Its envelope, kept in case that Kafka refuses it.
     pub envelope: Bytes,
+    /// The partition that it goes to, if that is known.
+    pub partition: Option<i32>,
+}
+
+/// A record straight from the queue, in flight.
+#[derive(Debug)]
+struct Direct {
+    record: Record,
+    partition: Option<i32>,
 }
 
 /// What a report took out of flight.
@@ -70,11 +80,11 @@ impl Window {
     }
 }
 
-/// How far the spool is done with.
+/// How far the records of the spool are done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReplayProgress {
-    /// All records below this number of the spool are done, unless nothing was sent yet.
-    pub through: Option<u64>,
+    /// The number of the first record of the spool that is in flight, or was when the session was recalled.
+    pub front: Option<u64>,
     /// What became of those that are newly done.
     pub tally: Tally,
 }
@@ -88,12 +98,15 @@ pub struct InFlight {
 
 #[derive(Debug, Default)]
 struct State {
-    direct: Ring<Record>,
+    direct: Ring<Direct>,
     replay: Ring<Replayed>,
-    /// The spool's number after the last record that was sent from it.
-    replay_sent: Option<u64>,
+    /// The first record of the spool that was in flight when the session was recalled.
+    recalled_front: Option<u64>,
+    partitions: Vec<PartitionFlow>,
     direct_bytes: usize,
     replay_bytes: usize,
+    /// Records of the spool that Kafka refused and that are no dead letters yet.
+    refused: usize,
     /// What is waited for; at most one goal each of produce and replay.
     goals: Vec<Goal>,
 }
@@ -107,6 +120,8 @@ pub enum Goal {
     ReplayRoom(Window),
     /// No record of the queue is without a report.
     DirectDone,
+    /// No record of the spool is without a report, and none waits to become a dead letter.
+    ReplayDone,
     /// No record at all is without a report.
     AllDone,
 }
@@ -117,6 +132,7 @@ impl Goal {
             Self::Room(window) => load.fits(window.most()),
             Self::ReplayRoom(window) => load.of_replay().fits(window.most()),
             Self::DirectDone => load.direct == 0,
+            Self::ReplayDone => load.is_replay_done(),
             Self::AllDone => load.direct + load.replay == 0,
         }
     }
@@ -124,20 +140,69 @@ impl Goal {
 
 impl State {
     fn finish(&mut self, opaque: Opaque, end: End) -> Option<Landed> {
-        if opaque.is_replay() {
+        let before = self.pending();
+        let (landed, partition) = if opaque.is_replay() {
             let record = self.replay.finish(opaque.ticket(), end)?;
+            if end == End::Refused {
+                self.refused = self.refused.saturating_sub(1);
+            }
             self.replay_bytes -= record.envelope.len();
-            return Some(Landed::Replayed(record));
+            let partition = record.partition;
+            (Landed::Replayed(record), partition)
+        } else {
+            let Direct { record, partition } = self.direct.finish(opaque.ticket(), end)?;
+            self.direct_bytes -= record.cost();
+            (Landed::Direct(record), partition)
+        };
+        let was_pending = self.pending() < before;
+        if let Some(flow) = self.partition(partition).filter(|_| was_pending) {
+            flow.in_flight -= 1;
+            flow.acked += u64::from(end == End::Acked);
         }
-        let record = self.direct.finish(opaque.ticket(), end)?;
-        self.direct_bytes -= record.cost();
-        Some(Landed::Direct(record))
+        Some(landed)
+    }
+
+    fn fail(&mut self, opaque: Opaque) {
+        let (before, ticket) = (self.pending(), opaque.ticket());
+        let partition = if opaque.is_replay() {
+            self.replay.fail(ticket);
+            self.replay.peek(ticket).and_then(|r| r.partition)
+        } else {
+            self.direct.fail(ticket);
+            self.direct.peek(ticket).and_then(|d| d.partition)
+        };
+        if self.pending() < before {
+            self.left(partition);
+        }
+    }
+
+    fn pending(&self) -> usize {
+        self.direct.pending() + self.replay.pending()
+    }
+
+    fn entered(&mut self, partition: Option<i32>) {
+        let Some(at) = partition.and_then(|p| usize::try_from(p).ok()) else { return };
+        if self.partitions.len() <= at {
+            self.partitions.resize(at + 1, PartitionFlow::default());
+        }
+        self.partitions[at].in_flight += 1;
+    }
+
+    fn left(&mut self, partition: Option<i32>) {
+        if let Some(flow) = self.partition(partition) {
+            flow.in_flight -= 1;
+        }
+    }
+
+    fn partition(&mut self, partition: Option<i32>) -> Option<&mut PartitionFlow> {
+        self.partitions.get_mut(usize::try_from(partition?).ok()?)
     }
 
     fn load(&self) -> Load {
         Load {
             direct: self.direct.pending(),
             replay: self.replay.pending(),
+            refused: self.refused,
             direct_bytes: self.direct_bytes,
             replay_bytes: self.replay_bytes,
         }
@@ -151,6 +216,9 @@ pub struct Load {
     pub direct: usize,
     /// Records of the spool without a report.
     pub replay: usize,
+    /// Records of the spool that Kafka refused and that are no dead letters yet. They keep their room, but
+    /// no report is awaited: they are no sign of an outage.
+    pub refused: usize,
     /// Bytes of the records of the queue.
     pub direct_bytes: usize,
     /// Bytes of the records of the spool.
@@ -161,7 +229,14 @@ impl Load {
     /// Whether one more record would fit.
     #[must_use]
     pub fn fits(&self, window: Window) -> bool {
-        self.direct + self.replay < window.records && self.direct_bytes + self.replay_bytes < window.bytes
+        self.direct + self.replay + self.refused < window.records
+            && self.direct_bytes + self.replay_bytes < window.bytes
+    }
+
+    /// Whether all records of the spool that were sent are done.
+    #[must_use]
+    pub fn is_replay_done(&self) -> bool {
+        self.replay + self.refused == 0
     }
 
     /// The records of the spool alone.
@@ -174,7 +249,7 @@ impl Load {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share, compared with 0.7")]
     pub fn fill(&self, window: Window) -> f64 {
-        let records = (self.direct + self.replay) as f64 / window.records as f64;
+        let records = (self.direct + self.replay + self.refused) as f64 / window.records as f64;
         let bytes = (self.direct_bytes + self.replay_bytes) as f64 / window.bytes as f64;
         records.max(bytes)
     }
@@ -196,28 +271,36 @@ impl InFlight {
     ///
     /// # Errors
     /// Gives the record back when there is no room.
-    pub fn admit_direct(&self, record: Record, window: Window, now: Instant) -> Result<Opaque, Record> {
+    pub fn admit_direct(
+        &self,
+        record: Record,
+        partition: Option<i32>,
+        window: Window,
+        now: Instant,
+    ) -> Result<Opaque, Record> {
         let mut state = self.lock();
         if !state.load().fits(window) {
             return Err(record);
         }
         state.direct_bytes += record.cost();
-        Ok(Opaque::new(false, state.direct.admit(record, now)))
+        state.entered(partition);
+        Ok(Opaque::new(false, state.direct.admit(Direct { record, partition }, now)))
     }
 
     /// Takes a record of the spool before it is sent.
     pub fn admit_replay(&self, record: Replayed, now: Instant) -> Opaque {
         let mut state = self.lock();
         state.replay_bytes += record.envelope.len();
-        state.replay_sent = Some(record.spool_seq + 1);
+        state.entered(record.partition);
         Opaque::new(true, state.replay.admit(record, now))
     }
 
     /// Takes back the record of the queue that was admitted last: it was not sent after all.
     pub fn withdraw_direct(&self) -> Option<Record> {
         let mut state = self.lock();
-        let record = state.direct.withdraw_last()?;
+        let Direct { record, partition } = state.direct.withdraw_last()?;
         state.direct_bytes -= record.cost();
+        state.left(partition);
         Some(record)
     }
 
@@ -226,7 +309,7 @@ impl InFlight {
         let mut state = self.lock();
         if let Some(record) = state.replay.withdraw_last() {
             state.replay_bytes -= record.envelope.len();
-            state.replay_sent = Some(record.spool_seq);
+            state.left(record.partition);
         }
     }
 
@@ -241,24 +324,54 @@ impl InFlight {
     /// The record was not delivered, for a reason that concerns all: it stays until it is recalled.
     pub fn fail(&self, opaque: Opaque) {
         let mut state = self.lock();
-        if opaque.is_replay() {
-            state.replay.fail(opaque.ticket());
-        } else {
-            state.direct.fail(opaque.ticket());
-        }
+        state.fail(opaque);
         self.wake(&state);
+    }
+
+    /// Kafka has refused a record of the spool. It stays in flight, without awaiting a report, until it is
+    /// kept as a dead letter. `None` for a record of the queue, and for one that was recalled.
+    pub fn refuse(&self, opaque: Opaque) -> Option<Bytes> {
+        if !opaque.is_replay() {
+            return None;
+        }
+        let mut state = self.lock();
+        let envelope = state.replay.peek(opaque.ticket()).map(|r| r.envelope.clone())?;
+        state.fail(opaque);
+        state.refused += 1;
+        self.wake(&state);
+        Some(envelope)
     }
 
     /// The envelope of a record of the spool that stays in flight.
     pub fn envelope(&self, opaque: Opaque) -> Option<Bytes> {
+        if !opaque.is_replay() {
+            return None;
+        }
         self.lock().replay.peek(opaque.ticket()).map(|r| r.envelope.clone())
     }
 
-    /// How far the spool is done since the last call.
+    /// Size of a record in flight, in bytes; `None` when it has ended.
+    #[must_use]
+    pub fn size(&self, opaque: Opaque) -> Option<usize> {
+        let mut state = self.lock();
+        if opaque.is_replay() {
+            state.replay.peek(opaque.ticket()).map(|r| r.envelope.len())
+        } else {
+            state.direct.peek(opaque.ticket()).map(|d| d.record.cost())
+        }
+    }
+
+    /// How far the records of the spool are done, and what became of them since the last call.
     pub fn take_progress(&self) -> ReplayProgress {
         let mut state = self.lock();
-        let through = state.replay.front().map(|r| r.spool_seq).or(state.replay_sent);
-        ReplayProgress { through, tally: state.replay.take_tally() }
+        let front = state.replay.front().map(|r| r.spool_seq).or(state.recalled_front);
+        ReplayProgress { front, tally: state.replay.take_tally() }
+    }
+
+    /// What each partition has in flight.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<PartitionFlow> {
+        self.lock().partitions.clone()
     }
 
     /// What is in flight.
@@ -293,114 +406,16 @@ impl InFlight {
     pub fn recall(&self) -> Vec<Record> {
         let mut state = self.lock();
         // What was sent of the spool is not done: a late look at the progress must not say so.
-        state.replay_sent = state.replay.front().map(|r| r.spool_seq).or(state.replay_sent);
+        state.recalled_front = state.replay.front().map(|r| r.spool_seq).or(state.recalled_front);
         drop(state.replay.recall());
+        state.refused = 0;
         state.direct_bytes = 0;
         state.replay_bytes = 0;
+        state.partitions.clear();
         self.wake(&state);
-        state.direct.recall()
+        state.direct.recall().into_iter().map(|direct| direct.record).collect()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::{Fate, Ledger};
-    use crate::testing::record;
-
-    const WINDOW: Window = Window { records: 100, bytes: 1000 };
-
-    fn replayed(spool_seq: u64) -> Replayed {
-        Replayed { spool_seq, envelope: Bytes::from_static(b"12345") }
-    }
-
-    #[test]
-    fn the_spool_is_done_up_to_the_first_record_without_a_report() {
-        let flight = InFlight::default();
-        assert_eq!(flight.take_progress().through, None);
-        let now = Instant::now();
-        let tickets: Vec<_> = (10..14).map(|seq| flight.admit_replay(replayed(seq), now)).collect();
-        flight.finish(tickets[1], End::Acked);
-        assert_eq!(flight.take_progress().through, Some(10));
-        flight.finish(tickets[0], End::Refused);
-        let progress = flight.take_progress();
-        assert_eq!((progress.through, progress.tally), (Some(12), Tally { acked: 1, refused: 1 }));
-        flight.finish(tickets[2], End::Acked);
-        flight.finish(tickets[3], End::Acked);
-        assert_eq!(flight.take_progress().through, Some(14));
-        assert_eq!(flight.load(), Load::default());
-    }
-
-    #[test]
-    fn a_recall_gives_back_the_queue_in_order_and_late_reports_find_nothing() {
-        let ledger = Ledger::new(false);
-        let flight = InFlight::default();
-        let now = Instant::now();
-        let tickets: Vec<_> = (1..=4)
-            .map(|seq| flight.admit_direct(record(&ledger, seq, b"abc"), WINDOW, now).unwrap())
-            .collect();
-        flight.admit_replay(replayed(7), now);
-        assert_eq!(flight.load(), Load { direct: 4, replay: 1, direct_bytes: 12, replay_bytes: 5 });
-        let Some(Landed::Direct(done)) = flight.finish(tickets[1], End::Acked) else {
-            panic!("record 2 was in flight")
-        };
-        ledger.settle(done, Fate::Acked);
-        flight.fail(tickets[3]);
-        let back = flight.recall();
-        assert_eq!(back.iter().map(|r| r.seq).collect::<Vec<_>>(), [1, 3, 4]);
-        assert!(flight.finish(tickets[0], End::Acked).is_none());
-        assert_eq!(flight.load(), Load::default());
-        assert_eq!(flight.take_progress().through, Some(7), "a recalled record of the spool is not done");
-        back.into_iter().for_each(|r| ledger.settle(r, Fate::Spooled));
-        assert_eq!(ledger.counts().unaccounted, 0);
-    }
-
-    #[test]
-    fn the_lanes_do_not_mix_their_tickets() {
-        let ledger = Ledger::new(false);
-        let flight = InFlight::default();
-        let direct = flight.admit_direct(record(&ledger, 1, b"a"), WINDOW, Instant::now()).unwrap();
-        let replay = flight.admit_replay(replayed(1), Instant::now());
-        assert_ne!(direct, replay);
-        assert!(matches!(flight.finish(replay, End::Acked), Some(Landed::Replayed(_))));
-        let Some(Landed::Direct(done)) = flight.finish(direct, End::Acked) else {
-            panic!("the direct record was in flight")
-        };
-        ledger.settle(done, Fate::Acked);
-    }
-
-    #[test]
-    fn the_window_counts_both_lanes() {
-        let window = Window { records: 2, bytes: 100 };
-        let load = Load { direct: 1, replay: 0, direct_bytes: 90, replay_bytes: 0 };
-        assert!(load.fits(window));
-        assert!(!Load { replay: 1, ..load }.fits(window));
-        assert!(!Load { replay_bytes: 10, ..load }.fits(window));
-        assert!((load.fill(window) - 0.9).abs() < 1e-9);
-        let ledger = Ledger::new(false);
-        let flight = InFlight::default();
-        let full = Window { records: 1, bytes: 100 };
-        flight.admit_replay(replayed(1), Instant::now());
-        ledger.settle(
-            flight.admit_direct(record(&ledger, 1, b"a"), full, Instant::now()).unwrap_err(),
-            Fate::Acked,
-        );
-    }
-
-    #[test]
-    fn a_waiter_for_room_is_woken_when_a_quarter_is_free() {
-        let flight = InFlight::default();
-        let window = Window { records: 8, bytes: 1000 };
-        let tickets: Vec<_> = (1..=8).map(|seq| flight.admit_replay(replayed(seq), Instant::now())).collect();
-        flight.finish(tickets[0], End::Acked);
-        assert!(flight.load().fits(window) && !flight.wait_for(Goal::Room(window), Duration::ZERO));
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| flight.wait_for(Goal::ReplayRoom(window), Duration::from_secs(10)));
-            flight.finish(tickets[1], End::Acked);
-            flight.finish(tickets[2], End::Acked);
-            assert!(waiter.join().unwrap());
-        });
-        assert!(!flight.wait_for(Goal::AllDone, Duration::ZERO));
-        assert!(flight.wait_for(Goal::DirectDone, Duration::ZERO));
-    }
-}
+mod tests;

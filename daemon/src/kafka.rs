@@ -3,14 +3,15 @@
 //! A session lives from the probe that was answered to the next outage. Then produce recalls it: what
 //! librdkafka still holds is purged, all reports are awaited, and the records come back in the order
 //! they were sent. The next session is a new producer, with a new idempotent identity: the same path
-//! serves an outage, a changed address and a fatal producer error.
+//! serves an outage, a changed address, a fatal producer error, and a batch that was too large.
 //!
 //! Owner: produce opens and recalls sessions; replay only sends through the current one.
 
+mod batch_limit;
 mod callbacks;
 mod probe;
 
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -23,12 +24,15 @@ use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
 
 use crate::circuit::Input;
 use crate::config::KafkaConfig;
+use crate::gates::Gates;
 use crate::inflight::{Goal, InFlight, Opaque, Window};
 use crate::ledger::Ledger;
+use crate::partitioner;
 use crate::record::{HEADER_ID, HEADER_SOURCE, Outgoing, Record};
 
+use batch_limit::{BatchLimit, batch_bytes};
 use callbacks::Callbacks;
-pub(crate) use callbacks::Failure;
+pub(crate) use callbacks::{Failure, log as log_of_client};
 pub(crate) use probe::Prober;
 
 /// librdkafka options that promises depend on; a configuration may not set them.
@@ -55,8 +59,8 @@ pub const RESERVED_OPTIONS: &[&str] = &[
 pub enum Signal {
     /// Straight into the machine.
     Input(Input),
-    /// A probe came to this.
-    Probe(Result<(), String>),
+    /// A probe came to this: for each partition of the topic, whether it has a leader.
+    Probe(Result<Vec<bool>, String>),
 }
 
 /// A record that Kafka refused for itself, on its way to the dead letters.
@@ -91,6 +95,8 @@ pub struct Kafka {
     acks: Arc<AtomicU64>,
     /// Partitions of the topic as the last probe saw them; 0 before the first.
     partitions: AtomicI32,
+    gates: Gates,
+    batch_bytes: Arc<AtomicUsize>,
     signals: Sender<Signal>,
     refusals: Sender<Refusal>,
     sessions: AtomicU64,
@@ -152,6 +158,8 @@ impl Kafka {
             ledger,
             acks: Arc::default(),
             partitions: AtomicI32::new(0),
+            gates: Gates::default(),
+            batch_bytes: Arc::new(AtomicUsize::new(batch_bytes(config))),
             signals,
             refusals,
             sessions: AtomicU64::new(0),
@@ -177,6 +185,7 @@ impl Kafka {
 
     /// Sends a record of the spool that the producer refused at once to the dead letters.
     pub fn refuse_replayed(&self, session: &Session, opaque: Opaque, envelope: Bytes, reason: String) {
+        drop(session.flight.refuse(opaque));
         self.refuse(Refusal::Replayed { flight: Arc::clone(&session.flight), opaque, envelope, reason });
     }
 
@@ -213,8 +222,11 @@ impl Kafka {
             Arc::clone(&self.acks),
             self.signals.clone(),
             self.refusals.clone(),
+            BatchLimit::new(&self.batch_bytes),
         );
-        let producer = self.producer_config.create_with_context(callbacks)?;
+        let mut config = self.producer_config.clone();
+        callbacks.batch_limit().apply(&mut config);
+        let producer = config.create_with_context(callbacks)?;
         let number = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let session = Arc::new(Session { number, flight, producer, recalled: RwLock::new(false) });
         *slot = Some(Arc::clone(&session));
@@ -234,12 +246,33 @@ impl Kafka {
         records
     }
 
-    /// Sends a record. The partition follows from the id unless there is a key, so
-    /// that a repeated record meets its twin in the same partition and a consumer can tell.
+    /// The gates of the topic's partitions.
+    #[must_use]
+    pub fn gates(&self) -> &Gates {
+        &self.gates
+    }
+
+    /// The partition that a record goes to. `None` lets librdkafka choose: before the first probe, and for
+    /// records of another topic, which a changed configuration can leave in the spool.
+    #[must_use]
+    pub fn partition_of(&self, out: &Outgoing<'_>) -> Option<i32> {
+        if out.topic != self.topic {
+            return None;
+        }
+        partitioner::partition_of(out.key, out.id, self.partitions.load(Ordering::Relaxed))
+    }
+
+    /// Sends a record to the partition that [`Self::partition_of`] says.
     ///
     /// # Errors
     /// See [`SendError`]; the record has then not been taken.
-    pub fn send(&self, permit: &Permit<'_>, out: &Outgoing<'_>, opaque: Opaque) -> Result<(), SendError> {
+    pub fn send(
+        &self,
+        permit: &Permit<'_>,
+        out: &Outgoing<'_>,
+        partition: Option<i32>,
+        opaque: Opaque,
+    ) -> Result<(), SendError> {
         let headers = OwnedHeaders::new_with_capacity(2)
             .insert(Header { key: HEADER_ID, value: Some(out.id) })
             .insert(Header { key: HEADER_SOURCE, value: Some(out.source) });
@@ -247,22 +280,9 @@ impl Kafka {
             .payload(out.value)
             .timestamp(out.timestamp_ms)
             .headers(headers);
-        match out.key {
-            Some(key) => record = record.key(key),
-            None => record.partition = self.partition_of(out),
-        }
+        record.key = out.key;
+        record.partition = partition;
         permit.session.producer.send(record).map_err(|(error, _)| SendError::from(&error))
-    }
-
-    /// `None` lets librdkafka choose: before the first probe, and for records of another topic, which a
-    /// changed configuration can leave in the spool.
-    fn partition_of(&self, out: &Outgoing<'_>) -> Option<i32> {
-        let partitions = self.partitions.load(Ordering::Relaxed);
-        if partitions <= 0 || out.topic != self.topic {
-            return None;
-        }
-        let hash = crc32c::crc32c(out.id.as_bytes());
-        i32::try_from(hash % partitions.unsigned_abs()).ok()
     }
 }
 
@@ -272,16 +292,16 @@ impl From<&KafkaError> for SendError {
             return Self::Full;
         }
         match Failure::from(error) {
-            Failure::Record(reason) => Self::Refused(reason),
+            Failure::Record(reason) | Failure::TooLarge(reason) => Self::Refused(reason),
             Failure::Recalled | Failure::Outage(_) | Failure::Fatal(_) => Self::Failed(error.to_string()),
         }
     }
 }
 
-/// Drops a session where it may block: librdkafka joins its threads, one of which may be resolving a
-/// name. Replay may hold on to the session for the length of a batch.
-fn reap(session: Arc<Session>) {
-    let spawned = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || drop(session));
+/// Drops a session, or another producer, where it may block: librdkafka joins its threads, one of which
+/// may be resolving a name. Replay may hold on to the session for the length of a batch.
+pub(crate) fn reap(producer: impl Send + 'static) {
+    let spawned = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || drop(producer));
     if let Err(error) = spawned {
         // The closure, and the session with it, was dropped here instead: slower, not wrong.
         tracing::warn!(%error, "no thread to close a producer on");

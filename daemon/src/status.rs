@@ -24,6 +24,8 @@ pub struct Status {
     pub breaker_opened: u64,
     /// The breaker's last changes, oldest first.
     pub breaker_history: Vec<Change>,
+    /// Partitions that are held back: they have no leader, or do not answer while others do.
+    pub held_partitions: Vec<usize>,
     /// Where records go from the queue.
     pub lane: Lane,
     /// The upstream.
@@ -38,6 +40,8 @@ pub struct Status {
     pub counts: Counts,
     /// Records that a `kill -9` would lose right now.
     pub at_risk_records: u64,
+    /// Their bytes.
+    pub at_risk_bytes: u64,
 }
 
 /// The queue in memory.
@@ -73,6 +77,8 @@ pub struct SpoolStatus {
     pub disk_bytes: u64,
     /// Segments.
     pub segments: u64,
+    /// Dead letters waiting for an operator.
+    pub dead_letters: u64,
     /// Records in frames that were corrupt.
     pub quarantined_records: u64,
     /// What `when_full = "drop_oldest"` gave up over the life of the spool.
@@ -85,16 +91,16 @@ impl Status {
     pub(crate) fn of(shared: &Shared) -> Self {
         let counts = shared.ledger.counts();
         let spool = shared.spool.stats();
-        let in_memory = counts.in_memory();
         // With a journal a record is accepted when it is on disk, and a source that can resume reads
         // again what was not.
-        let safe = shared.config.source.can_resume() || shared.config.delivery.journal == Journal::Always;
+        let is_safe = shared.config.source.can_resume() || shared.config.delivery.journal == Journal::Always;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             id: shared.config.id.clone(),
             breaker: shared.breaker.state(),
             breaker_opened: shared.breaker.opened(),
             breaker_history: shared.breaker.history(),
+            held_partitions: shared.kafka.gates().held(),
             lane: shared.lane.now(),
             source: shared.stream.status(),
             queue: QueueStatus {
@@ -108,11 +114,13 @@ impl Status {
                 bytes: spool.bytes,
                 disk_bytes: spool.disk_bytes,
                 segments: spool.segments,
+                dead_letters: spool.dead_letters,
                 quarantined_records: spool.quarantined.records,
                 dropped_oldest: dropped_oldest(spool.dropped_oldest),
                 problem: shared.storage.problem(),
             },
-            at_risk_records: if safe { 0 } else { in_memory },
+            at_risk_records: if is_safe { 0 } else { counts.in_memory() },
+            at_risk_bytes: if is_safe { 0 } else { counts.in_memory_bytes() },
             counts,
         }
     }

@@ -11,8 +11,12 @@ mod common;
 use std::time::Duration;
 
 use common::{PATIENCE, Rig, wait_until};
+use rdkafka::types::RDKafkaRespErr;
 use spillway_daemon::circuit::State;
+use spillway_daemon::record::Outgoing;
 use spillway_daemon::{Daemon, Outcome, Reason};
+use spillway_spool::{Appended, Config as SpoolConfig, Group, Spool};
+use spillway_testkit::kafka::ApiKey;
 use spillway_testkit::upstream::Options;
 
 const RECORDS: usize = 6_000;
@@ -184,4 +188,61 @@ fn a_stop_during_an_outage_leaves_everything_on_disk_within_the_deadline() {
     wait_until("the spool is empty", || watch.status().spool.records == 0);
     watch.stop();
     assert_eq!(next.wait().counts.replayed, 1_500);
+}
+
+#[test]
+fn a_fatal_producer_error_rebuilds_the_producer_by_itself() {
+    let rig = Rig::start();
+    let upstream = rig.upstream(8, 3_000, Options { rate: 4_000, pause_at: Some(500), ..Options::default() });
+    let daemon = Daemon::start(rig.config(&upstream.url(), "")).unwrap();
+    let watch = daemon.watch();
+    wait_until("the first records are acknowledged", || watch.status().counts.acked == 500);
+    // To an idempotent producer this says that records of it were lost: it is broken for good.
+    let broken = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+    rig.mock.request_errors(ApiKey::Produce, &[broken]).unwrap();
+    upstream.resume();
+    let verdict = rig.verdict(3_000);
+    assert!(verdict.is_complete(), "{verdict:?}");
+    assert_eq!(verdict.disorder, []);
+    let history = watch.status().breaker_history;
+    assert!(history.iter().any(|change| change.cause == "fatal"), "{history:?}");
+    wait_until("the breaker is closed again", || watch.status().breaker == State::Closed);
+    watch.stop();
+    assert_eq!(daemon.wait().counts.unaccounted, 0);
+}
+
+#[test]
+fn records_that_waited_on_disk_for_a_week_are_delivered_as_they_were_received() {
+    let week_ago = spillway_daemon::ledger::unix_ms() - 7 * 86_400_000;
+    let rig = Rig::start();
+    let (spool, mut appender, reader) = Spool::open(SpoolConfig::new(rig.spool_dir())).unwrap();
+    let mut group = Group::new();
+    for n in 0..500_i64 {
+        let (id, value) = (format!("{n}"), format!("{{\"data\":{{\"id\":\"{n}\"}}}}"));
+        let timestamp_ms = i64::try_from(week_ago).unwrap() + n;
+        let (topic, source) = (common::TOPIC, "old");
+        let record = Outgoing { topic, source, id: &id, key: None, value: value.as_bytes(), timestamp_ms };
+        let mut header = Vec::new();
+        record.write_header(&mut header);
+        group.push(&[&header, value.as_bytes()]);
+    }
+    assert!(matches!(appender.append(&group).unwrap(), Appended::Stored { records: 500, .. }));
+    drop((spool, appender, reader));
+    let upstream = rig.upstream(9, 100, Options::default());
+    let daemon = Daemon::start(rig.config(&upstream.url(), "")).unwrap();
+    let watch = daemon.watch();
+    wait_until("all are in the topic", || rig.reader.snapshot().ids().len() == 600);
+    let snapshot = rig.reader.snapshot();
+    let mut times: Vec<_> = snapshot
+        .partitions
+        .values()
+        .flatten()
+        .filter_map(|e| Some((e.id.as_ref()?.parse::<i64>().ok()?, e.timestamp_ms?)))
+        .filter(|(n, _)| *n < 500)
+        .collect();
+    times.sort_unstable();
+    let expected: Vec<_> = (0..500).map(|n| (n, i64::try_from(week_ago).unwrap() + n)).collect();
+    assert_eq!(times, expected);
+    watch.stop();
+    assert_eq!(daemon.wait().counts.replayed, 500);
 }

@@ -7,6 +7,7 @@
 //! | [`tweets`] | the world: what people post, from a seed |
 //! | [`upstream`] | X's filtered stream over HTTP, with faults by script |
 //! | [`kafka`] | a cluster that can be taken down, and a reader that sees all that is in a topic |
+//! | [`cluster`] | a real Kafka cluster, to be killed, frozen and cut off |
 //! | [`disk`] | a disk whose power fails and whose space ends |
 //! | [`damage`] | bad disks and bad hands: random damage to a spool's files |
 //! | [`oracle`] | what must have come out, counted the naive way from what went in |
@@ -16,6 +17,7 @@
 //! calls served was handed to the operating system whole, what it calls lost is in no partition.
 //! It shares no code with the daemon or the consumer, so that an error of theirs cannot hide here.
 
+pub mod cluster;
 pub mod damage;
 #[cfg(target_os = "linux")]
 pub mod disk;

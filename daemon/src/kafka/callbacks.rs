@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 
+use super::batch_limit::BatchLimit;
 use super::{Refusal, Signal};
 use crate::circuit::Input;
 use crate::inflight::{InFlight, Landed, Opaque};
@@ -22,6 +23,8 @@ use crate::ring::End;
 pub(crate) enum Failure {
     /// Kafka refuses this record, and would refuse it again.
     Record(String),
+    /// Too large: this record, or the batch that it was in.
+    TooLarge(String),
     /// We took it back ourselves.
     Recalled,
     /// Kafka is away, or refuses all records.
@@ -34,14 +37,12 @@ impl From<&KafkaError> for Failure {
     fn from(error: &KafkaError) -> Self {
         use RDKafkaErrorCode as Code;
         match error.rdkafka_error_code() {
-            Some(
-                Code::MessageSizeTooLarge
-                | Code::InvalidMessageSize
-                | Code::MessageBatchTooLarge
-                | Code::InvalidTimestamp
-                | Code::InvalidRecord
-                | Code::UnsupportedForMessageFormat,
-            ) => Self::Record(error.to_string()),
+            Some(Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge) => {
+                Self::TooLarge(error.to_string())
+            }
+            Some(Code::InvalidTimestamp | Code::InvalidRecord | Code::UnsupportedForMessageFormat) => {
+                Self::Record(error.to_string())
+            }
             Some(Code::PurgeQueue | Code::PurgeInflight) => Self::Recalled,
             Some(
                 Code::Fatal
@@ -61,6 +62,7 @@ pub(crate) struct Callbacks {
     acks: Arc<AtomicU64>,
     signals: Sender<Signal>,
     refusals: Sender<Refusal>,
+    batch_limit: BatchLimit,
     /// One failed delivery opens the breaker; thousands more would only fill its channel.
     failure_told: AtomicBool,
 }
@@ -72,8 +74,15 @@ impl Callbacks {
         acks: Arc<AtomicU64>,
         signals: Sender<Signal>,
         refusals: Sender<Refusal>,
+        batch_limit: BatchLimit,
     ) -> Self {
-        Self { flight, ledger, acks, signals, refusals, failure_told: AtomicBool::new(false) }
+        let failure_told = AtomicBool::new(false);
+        Self { flight, ledger, acks, signals, refusals, batch_limit, failure_told }
+    }
+
+    /// The limit that the session keeps.
+    pub(super) fn batch_limit(&self) -> &BatchLimit {
+        &self.batch_limit
     }
 
     fn acked(&self, opaque: Opaque) {
@@ -86,10 +95,29 @@ impl Callbacks {
     fn failed(&self, opaque: Opaque, failure: Failure) {
         match failure {
             Failure::Record(reason) => self.refused(opaque, reason),
+            Failure::TooLarge(reason) => self.too_large(opaque, reason),
             Failure::Recalled => self.flight.fail(opaque),
             Failure::Outage(what) => self.fail_and_tell(opaque, Input::DeliveryFailed(what)),
             Failure::Fatal(what) => self.fail_and_tell(opaque, Input::Fatal(what)),
         }
+    }
+
+    /// librdkafka fails all records of a batch that the broker finds too large. Only one that must have
+    /// been alone in its batch is to blame; else all come back and are sent again in smaller batches.
+    fn too_large(&self, opaque: Opaque, reason: String) {
+        let Some(size) = self.flight.size(opaque) else { return };
+        if self.batch_limit.is_alone(size) {
+            return self.refused(opaque, reason);
+        }
+        if let Some(limit) = self.batch_limit.shrink() {
+            tracing::warn!(
+                event = "batch_too_large",
+                limit,
+                reason,
+                "the broker takes only smaller batches; sending them again with at most so many bytes"
+            );
+        }
+        self.fail_and_tell(opaque, Input::DeliveryFailed(format!("a batch of records: {reason}")));
     }
 
     fn fail_and_tell(&self, opaque: Opaque, input: Input) {
@@ -100,7 +128,7 @@ impl Callbacks {
     }
 
     fn refused(&self, opaque: Opaque, reason: String) {
-        let refusal = match self.flight.envelope(opaque) {
+        let refusal = match self.flight.refuse(opaque) {
             Some(envelope) => {
                 Refusal::Replayed { flight: Arc::clone(&self.flight), opaque, envelope, reason }
             }
@@ -154,7 +182,7 @@ impl ClientContext for Callbacks {
 
 /// librdkafka's own log. Its errors are about connections: the breaker says what they come to, so they
 /// are details here.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
 }
 
@@ -165,7 +193,7 @@ mod tests {
     #[test]
     fn failures_are_told_apart() {
         let of = |code| Failure::from(&KafkaError::MessageProduction(code));
-        assert!(matches!(of(RDKafkaErrorCode::MessageSizeTooLarge), Failure::Record(_)));
+        assert!(matches!(of(RDKafkaErrorCode::MessageSizeTooLarge), Failure::TooLarge(_)));
         assert!(matches!(of(RDKafkaErrorCode::InvalidRecord), Failure::Record(_)));
         assert_eq!(of(RDKafkaErrorCode::PurgeInflight), Failure::Recalled);
         assert!(matches!(of(RDKafkaErrorCode::Fatal), Failure::Fatal(_)));

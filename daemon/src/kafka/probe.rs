@@ -59,39 +59,47 @@ impl Worker {
         }
     }
 
-    fn probe(&mut self) -> Result<(), String> {
-        let partitions = self.partitions().map_err(|error| error.to_string())?;
-        if partitions.total == 0 {
-            return Err(format!("topic {:?} does not exist or has no partitions", self.kafka.topic));
+    fn probe(&mut self) -> Result<Vec<bool>, String> {
+        let leaders = self.leaders().map_err(|error| error.to_string())?;
+        let topic = &self.kafka.topic;
+        if leaders.is_empty() {
+            return Err(format!("topic {topic:?} does not exist or has no partitions"));
         }
-        if partitions.led == 0 {
-            return Err(format!(
-                "none of the {} partitions of topic {:?} has a leader",
-                partitions.total, self.kafka.topic
-            ));
+        if !leaders.contains(&true) {
+            return Err(format!("none of the {} partitions of topic {topic:?} has a leader", leaders.len()));
         }
-        self.kafka.partitions.store(partitions.total, Ordering::Relaxed);
-        Ok(())
+        let total = i32::try_from(leaders.len()).unwrap_or(i32::MAX);
+        let before = self.kafka.partitions.swap(total, Ordering::Relaxed);
+        if before > 0 && before != total {
+            tracing::info!(
+                event = "partitions_changed",
+                before,
+                total,
+                "the topic has another number of partitions"
+            );
+        }
+        Ok(leaders)
     }
 
-    fn partitions(&mut self) -> Result<Partitions, KafkaError> {
+    /// For each partition of the topic, whether it has a leader.
+    fn leaders(&mut self) -> Result<Vec<bool>, KafkaError> {
         let producer = match &self.producer {
             Some(producer) => producer,
             None => self.producer.insert(self.client.create_with_context(Quiet)?),
         };
         let metadata = producer.client().fetch_metadata(Some(&self.kafka.topic), self.timeout)?;
-        let Some(topic) = metadata.topics().first() else { return Ok(Partitions { total: 0, led: 0 }) };
+        let Some(topic) = metadata.topics().first() else { return Ok(Vec::new()) };
         if let Some(error) = topic.error() {
             return Err(KafkaError::MetadataFetch(error.into()));
         }
-        let led = topic.partitions().iter().filter(|p| p.leader() >= 0).count();
-        Ok(Partitions { total: i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX), led })
+        let mut leaders = vec![false; topic.partitions().len()];
+        for partition in topic.partitions() {
+            if let Some(led) = usize::try_from(partition.id()).ok().and_then(|id| leaders.get_mut(id)) {
+                *led = partition.leader() >= 0;
+            }
+        }
+        Ok(leaders)
     }
-}
-
-struct Partitions {
-    total: i32,
-    led: usize,
 }
 
 /// Its errors show in the answer.

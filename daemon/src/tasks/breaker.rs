@@ -8,14 +8,20 @@ use backoff::backoff::Backoff;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::circuit::{Cause, Circuit, Flow, Input, State, Transition};
+use crate::gates::Changes;
 use crate::kafka::{Prober, Signal};
 use crate::pipeline::Shared;
 use crate::shutdown::Phase;
+use crate::silence::Silence;
 use crate::tasks::LOOK_EVERY;
 
 const PROBE_WAIT_MIN: Duration = Duration::from_millis(100);
 /// After a trial that failed although the probe was answered, waits grow to this.
 const TRIAL_WAIT_MAX: Duration = Duration::from_secs(2);
+/// While sending, how often the topic's partitions are looked at: it may have grown …
+const LOOK_AT_TOPIC: Duration = Duration::from_secs(30);
+/// … and a partition that is held back may be there again.
+const LOOK_AT_HELD: Duration = Duration::from_secs(1);
 
 /// Runs until everything is on disk or in Kafka.
 pub(crate) fn run(shared: &Shared, signals: &Receiver<Signal>, prober: Prober) {
@@ -27,6 +33,8 @@ pub(crate) fn run(shared: &Shared, signals: &Receiver<Signal>, prober: Prober) {
         probe_waits: waits(config.probe_wait_max),
         trial_waits: waits(TRIAL_WAIT_MAX),
         looked_at: Instant::now(),
+        silence: Silence::new(config.policy.partition_timeout),
+        topic_at: Instant::now(),
     };
     while shared.shutdown.phase() < Phase::Done {
         breaker.probe_if_due();
@@ -59,22 +67,41 @@ struct Breaker<'a> {
     probe_waits: ExponentialBackoff,
     trial_waits: ExponentialBackoff,
     looked_at: Instant,
+    silence: Silence,
+    /// When the topic was last asked for while sending.
+    topic_at: Instant,
 }
 
 impl Breaker<'_> {
     fn probe_if_due(&mut self) {
-        if self.circuit.take_due_probe(Instant::now()) {
+        let now = Instant::now();
+        if self.circuit.take_due_probe(now) || self.is_topic_due(now) {
+            self.topic_at = now;
             self.prober.request();
         }
     }
 
-    fn heard(&mut self, answer: Result<(), String>) {
+    fn is_topic_due(&self, now: Instant) -> bool {
+        let held = self.shared.kafka.gates().is_any_held();
+        let wait = if held { LOOK_AT_HELD } else { LOOK_AT_TOPIC };
+        self.circuit.state() != State::Open && now.duration_since(self.topic_at) >= wait
+    }
+
+    fn heard(&mut self, answer: Result<Vec<bool>, String>) {
+        let now = Instant::now();
+        let open = self.circuit.state() == State::Open;
         let input = match answer {
-            Ok(()) => Input::ProbeAnswered,
-            Err(cause) => {
-                tracing::debug!(cause, "a probe failed");
-                Input::ProbeFailed { next: Instant::now() + next(&mut self.probe_waits) }
+            Ok(led) => {
+                let changes = self.shared.kafka.gates().heard(&led, open, now);
+                log_gates(&changes);
+                Input::ProbeAnswered
             }
+            Err(cause) if open => {
+                tracing::debug!(cause, "a probe failed");
+                Input::ProbeFailed { next: now + next(&mut self.probe_waits) }
+            }
+            // The deliveries tell how Kafka is.
+            Err(cause) => return tracing::debug!(cause, "the topic could not be looked at"),
         };
         self.feed(input);
     }
@@ -86,6 +113,20 @@ impl Breaker<'_> {
         self.looked_at = Instant::now();
         let flow = flow(self.shared);
         self.feed(Input::Tick(flow));
+        self.listen_to_partitions();
+    }
+
+    /// Holds back the partitions that do not answer while others do. Their gates are shut before the
+    /// breaker opens: what comes back of them then stays on disk.
+    fn listen_to_partitions(&mut self) {
+        let kafka = &self.shared.kafka;
+        let Some(session) = kafka.session().filter(|_| self.circuit.state() != State::Open) else { return };
+        let now = Instant::now();
+        let silent = self.silence.feed(session.number, &session.flight.partitions(), now);
+        if !silent.is_empty() {
+            silent.iter().for_each(|partition| kafka.gates().strike(*partition, now));
+            self.feed(Input::PartitionsSilent(silent));
+        }
     }
 
     fn feed(&mut self, input: Input) {
@@ -97,9 +138,20 @@ impl Breaker<'_> {
     fn carry_out(&mut self, transition: &Transition) {
         if transition.to == State::Open {
             self.plan_probes(transition);
+            self.suspect_partitions(&transition.cause);
         }
         self.shared.breaker.set(transition);
         self.log(transition);
+    }
+
+    /// A silence of all may be that of a few partitions which alone were tried.
+    fn suspect_partitions(&self, cause: &Cause) {
+        let Some(session) = self.shared.kafka.session() else { return };
+        if !matches!(cause, Cause::PartitionsSilent(_)) {
+            let flows = session.flight.partitions();
+            let tried: Vec<_> = (0..flows.len()).filter(|p| flows[*p].in_flight > 0).collect();
+            self.shared.kafka.gates().strike_if_all_suspect(&tried, Instant::now());
+        }
     }
 
     /// A fresh outage is probed at once and often; a relapse waits longer and longer.
@@ -117,6 +169,13 @@ impl Breaker<'_> {
         let (queued, spooled) = (self.shared.queue.records(), self.shared.spool.stats().records);
         let name = cause.name();
         match (to, cause) {
+            (State::Open, Cause::PartitionsSilent(_)) => tracing::warn!(
+                event = "breaker_open",
+                cause = name,
+                queued,
+                spooled,
+                "a part of Kafka is away: {cause}; the others go on at once"
+            ),
             (State::Open, _) => tracing::warn!(
                 event = "breaker_open",
                 cause = name,
@@ -142,6 +201,23 @@ impl Breaker<'_> {
                 "Kafka is back: {cause}"
             ),
         }
+    }
+}
+
+fn log_gates(changes: &Changes) {
+    if !changes.held.is_empty() {
+        tracing::warn!(
+            event = "partitions_held",
+            partitions = ?changes.held,
+            "partitions without a leader are held back; their records wait on disk and the others go on"
+        );
+    }
+    if !changes.released.is_empty() {
+        tracing::info!(
+            event = "partitions_released",
+            partitions = ?changes.released,
+            "partitions are back; what was kept for them is sent"
+        );
     }
 }
 

@@ -180,8 +180,10 @@ impl Produce<'_> {
         // The record goes into the flight before it is sent, since the report may come at once; the
         // producer gets cheap copies of its parts.
         let parts = record.parts();
-        let window = self.shared.kafka.window();
-        let opaque = match session.flight.admit_direct(record, window, now) {
+        let (kafka, window) = (&self.shared.kafka, self.shared.kafka.window());
+        let outgoing = self.shared.labels.outgoing(&parts, &mut self.id);
+        let partition = kafka.partition_of(&outgoing);
+        let opaque = match session.flight.admit_direct(record, partition, window, now) {
             Ok(opaque) => opaque,
             Err(record) => {
                 self.held = Some(record);
@@ -189,8 +191,7 @@ impl Produce<'_> {
                 return false;
             }
         };
-        let sent =
-            self.shared.kafka.send(&permit, &self.shared.labels.outgoing(&parts, &mut self.id), opaque);
+        let sent = kafka.send(&permit, &outgoing, partition, opaque);
         let Err(error) = sent else { return true };
         let Some(record) = session.flight.withdraw_direct() else { return true };
         match error {

@@ -1,20 +1,23 @@
 //! Replay: the only remover of the spool. Reads it in order, sends, and acknowledges to the spool only
 //! what is done without a gap. What is in flight is bounded by the window, so memory is bounded
-//! whatever the backlog.
+//! whatever the backlog. Partitions that are held are passed over and caught up with later: see
+//! [`crate::skips`].
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use spillway_spool::{Batch, Reader};
 
 use crate::circuit::State;
 use crate::config::{Journal, Order};
 use crate::inflight::{Goal, InFlight, Replayed, Window};
-use crate::kafka::{SendError, Session};
+use crate::kafka::{Permit, SendError, Session};
 use crate::lane::Lane;
 use crate::pipeline::Shared;
 use crate::record;
 use crate::shutdown::Phase;
+use crate::skips::{Skips, Step};
 use crate::tasks::LOOK_EVERY;
 
 /// The trickle of real records that HalfOpen tries with.
@@ -34,6 +37,12 @@ enum Event {
     Send,
     /// The window is full.
     Full(Window),
+    /// Nothing of the spool may be in flight now, and something is.
+    Drain(Arc<Session>),
+    /// A partition is back that records were kept from: begin a pass for it.
+    CatchUp,
+    /// What was kept from partitions is delivered: they are like all others.
+    CaughtUp,
     /// Read on.
     Read,
     /// The daemon stops.
@@ -42,7 +51,8 @@ enum Event {
 
 /// Runs until the daemon stops.
 pub(crate) fn run(shared: &Shared, reader: Reader) {
-    let mut replay = Replay { shared, reader, session: None, current: None };
+    let skips = Skips::new(reader.position());
+    let mut replay = Replay { shared, reader, skips, session: None, current: None };
     loop {
         replay.acknowledge();
         match replay.next() {
@@ -50,6 +60,11 @@ pub(crate) fn run(shared: &Shared, reader: Reader) {
             Event::Away => replay.wait_for_kafka(),
             Event::Send => replay.send(),
             Event::Full(window) => replay.wait_for_room(window),
+            Event::Drain(session) => {
+                session.flight.wait_for(Goal::ReplayDone, LOOK_EVERY);
+            }
+            Event::CatchUp => replay.begin_pass(),
+            Event::CaughtUp => replay.end_catching_up(),
             Event::Read => replay.read(),
             Event::Finish => {
                 replay.acknowledge();
@@ -64,6 +79,7 @@ pub(crate) fn run(shared: &Shared, reader: Reader) {
 struct Replay<'a> {
     shared: &'a Shared,
     reader: Reader,
+    skips: Skips,
     session: Option<Arc<Session>>,
     /// The batch that is being sent, and the index of its next record.
     current: Option<(Batch, usize)>,
@@ -83,6 +99,9 @@ impl Replay<'_> {
             None => Event::Away,
             Some(_) if state == State::Open || shared.shutdown.phase() >= Phase::Draining => Event::Away,
             Some(session) => {
+                if let Some(event) = self.turn_of_pass(&session) {
+                    return event;
+                }
                 let window = self.window(state);
                 match &self.current {
                     Some(_) if self.has_room(&session.flight, window) => Event::Send,
@@ -93,9 +112,36 @@ impl Replay<'_> {
         }
     }
 
+    /// Between two passes, and between the two parts of one, nothing of the spool is in flight.
+    fn turn_of_pass(&self, session: &Arc<Session>) -> Option<Event> {
+        let event = if self.skips.wants_pass(|p| self.is_held(p)) {
+            Event::CatchUp
+        } else if self.skips.is_at_barrier(self.position()) {
+            Event::CaughtUp
+        } else {
+            return None;
+        };
+        Some(if session.flight.load().is_replay_done() { event } else { Event::Drain(Arc::clone(session)) })
+    }
+
+    /// Number of the next record to send.
+    fn position(&self) -> u64 {
+        match &self.current {
+            Some((batch, index)) => batch.first_seq() + *index as u64,
+            None => self.reader.position(),
+        }
+    }
+
+    fn is_held(&self, partition: i32) -> bool {
+        self.shared.kafka.gates().is_held(partition)
+    }
+
     /// A stop sends nothing new; it waits for what is in flight, while that can still land.
     fn is_finished(&self) -> bool {
-        let in_flight = self.session.as_ref().is_some_and(|s| s.flight.load().replay > 0);
+        let in_flight = self.session.as_ref().is_some_and(|s| {
+            let load = s.flight.load();
+            load.replay + load.refused > 0
+        });
         !in_flight || self.shared.breaker.state() == State::Open || self.shared.shutdown.is_overdue()
     }
 
@@ -126,9 +172,24 @@ impl Replay<'_> {
     }
 
     fn start_again(&mut self, session: Arc<Session>) {
+        if let Some(old) = self.session.replace(session) {
+            let progress = old.flight.take_progress();
+            self.shared.ledger.replayed(progress.tally.acked, progress.tally.refused);
+            self.skips.recalled(progress.front);
+        }
+        self.begin_pass();
+    }
+
+    fn begin_pass(&mut self) {
         self.reader.rewind();
         self.current = None;
-        self.session = Some(session);
+        let gates = self.shared.kafka.gates();
+        self.skips.begin_pass(self.reader.position(), |p| gates.is_held(p));
+    }
+
+    fn end_catching_up(&mut self) {
+        self.skips.end_catching_up();
+        tracing::info!(event = "partitions_caught_up", "what was kept from partitions is delivered");
     }
 
     fn wait_for_kafka(&self) {
@@ -160,7 +221,7 @@ impl Replay<'_> {
         let shared = self.shared;
         let delivery = shared.config.delivery;
         let hands_over = delivery.order == Order::Arrival && delivery.journal == Journal::Outage;
-        if hands_over && shared.breaker.state() == State::Closed {
+        if hands_over && shared.breaker.state() == State::Closed && !self.skips.is_any_owed() {
             if shared.lane.shift(&[Lane::Handover], Lane::Direct) {
                 tracing::info!(
                     event = "caught_up",
@@ -175,35 +236,16 @@ impl Replay<'_> {
     }
 
     fn send(&mut self) {
-        let (Some(session), Some((batch, mut index))) = (self.session.clone(), self.current.take()) else {
-            return;
-        };
+        let Some(session) = self.session.clone() else { return };
         let Some(permit) = session.permit() else { return };
+        let Some((batch, mut index)) = self.current.take() else { return };
         let window = self.window(self.shared.breaker.state());
         let now = Instant::now();
         let end = (index + BATCH).min(batch.records() as usize);
         while index < end && self.has_room(&session.flight, window) {
-            let envelope = batch.record(index);
-            let spool_seq = batch.first_seq() + index as u64;
-            let opaque = session.flight.admit_replay(Replayed { spool_seq, envelope: envelope.clone() }, now);
-            let sent = match record::decode(&envelope) {
-                Ok(outgoing) => self.shared.kafka.send(&permit, &outgoing, opaque),
-                Err(error) => Err(SendError::Refused(error.to_string())),
-            };
-            match sent {
-                Ok(()) => {}
-                Err(SendError::Refused(reason)) => {
-                    self.shared.kafka.refuse_replayed(&session, opaque, envelope, reason)
-                }
-                Err(SendError::Full) => {
-                    session.flight.withdraw_replay();
-                    break;
-                }
-                Err(SendError::Failed(what)) => {
-                    session.flight.withdraw_replay();
-                    self.shared.kafka.tell_failure(what);
-                    break;
-                }
+            let (envelope, seq) = (batch.record(index), batch.first_seq() + index as u64);
+            if self.skips.is_at_barrier(seq) || !self.send_one(&session, &permit, &envelope, seq, now) {
+                break;
             }
             index += 1;
         }
@@ -212,11 +254,51 @@ impl Replay<'_> {
         }
     }
 
+    /// Returns whether the record is dealt with.
+    fn send_one(
+        &mut self,
+        session: &Session,
+        permit: &Permit<'_>,
+        envelope: &Bytes,
+        seq: u64,
+        now: Instant,
+    ) -> bool {
+        let kafka = &self.shared.kafka;
+        let outgoing = record::decode(envelope);
+        let partition = outgoing.as_ref().ok().and_then(|outgoing| kafka.partition_of(outgoing));
+        if self.skips.meet(seq, partition, |p| kafka.gates().is_held(p)) == Step::Pass {
+            return true;
+        }
+        let replayed = Replayed { spool_seq: seq, envelope: envelope.clone(), partition };
+        let opaque = session.flight.admit_replay(replayed, now);
+        let sent = match &outgoing {
+            Ok(outgoing) => kafka.send(permit, outgoing, partition, opaque),
+            Err(error) => Err(SendError::Refused(error.to_string())),
+        };
+        match sent {
+            Ok(()) => {}
+            Err(SendError::Refused(reason)) => {
+                kafka.refuse_replayed(session, opaque, envelope.clone(), reason);
+            }
+            Err(SendError::Full) => {
+                session.flight.withdraw_replay();
+                return false;
+            }
+            Err(SendError::Failed(what)) => {
+                session.flight.withdraw_replay();
+                kafka.tell_failure(what);
+                return false;
+            }
+        }
+        self.skips.sent(seq);
+        true
+    }
+
     fn acknowledge(&mut self) {
         let Some(session) = &self.session else { return };
         let progress = session.flight.take_progress();
         self.shared.ledger.replayed(progress.tally.acked, progress.tally.refused);
-        let Some(through) = progress.through else { return };
+        let through = self.skips.floor(progress.front);
         if let Err(error) = self.reader.acknowledge(through) {
             tracing::warn!(event = "spool_not_acknowledged", %error, "what Kafka has of the spool cannot be noted; a restart would send it again");
         }
