@@ -20,6 +20,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
+use spillway_service::kafka::Access;
 
 use crate::circuit::Input;
 use crate::config::KafkaConfig;
@@ -85,6 +86,7 @@ pub enum Refusal {
 /// The connection, shared by produce, replay and the breaker.
 pub struct Kafka {
     producer_config: ClientConfig,
+    access: Access,
     window: Window,
     topic: String,
     ledger: Arc<Ledger>,
@@ -147,6 +149,7 @@ impl Kafka {
     ) -> Self {
         Self {
             producer_config: producer_config(config),
+            access: config.settings.access(),
             window: config.window,
             topic: config.topic.clone(),
             ledger,
@@ -213,8 +216,9 @@ impl Kafka {
             Arc::clone(&self.acks),
             self.signals.clone(),
             self.refusals.clone(),
+            self.access.clone(),
         );
-        let producer = self.producer_config.create_with_context(callbacks)?;
+        let producer = self.access.renewed(&self.producer_config).create_with_context(callbacks)?;
         let number = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let session = Arc::new(Session { number, flight, producer, recalled: RwLock::new(false) });
         *slot = Some(Arc::clone(&session));

@@ -55,7 +55,7 @@ fn what_the_sample_calls_defaults_are_the_defaults() {
     let config = Config::parse("c.toml", &text, &env(&[])).unwrap();
     assert_eq!(config.time, TimeSettings::default());
     assert_eq!(config.log_level, "info");
-    assert!(!config.kafka.security.tls && config.kafka.security.sasl.is_none());
+    assert!(!config.kafka.security().tls && config.kafka.security().sasl.is_none());
 }
 
 #[test]

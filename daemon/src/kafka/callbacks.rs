@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
+use spillway_service::kafka::Access;
 
 use super::{Refusal, Signal};
 use crate::circuit::Input;
@@ -61,6 +64,7 @@ pub(crate) struct Callbacks {
     acks: Arc<AtomicU64>,
     signals: Sender<Signal>,
     refusals: Sender<Refusal>,
+    access: Access,
     /// One failed delivery opens the breaker; thousands more would only fill its channel.
     failure_told: AtomicBool,
 }
@@ -72,8 +76,9 @@ impl Callbacks {
         acks: Arc<AtomicU64>,
         signals: Sender<Signal>,
         refusals: Sender<Refusal>,
+        access: Access,
     ) -> Self {
-        Self { flight, ledger, acks, signals, refusals, failure_told: AtomicBool::new(false) }
+        Self { flight, ledger, acks, signals, refusals, access, failure_told: AtomicBool::new(false) }
     }
 
     fn acked(&self, opaque: Opaque) {
@@ -138,12 +143,20 @@ impl ProducerContext for Callbacks {
 }
 
 impl ClientContext for Callbacks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    /// Waits for nothing: reports come through this thread. The prober has had the credentials fetched.
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Ok(self.access.token(Duration::ZERO)?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka reports an error");
+        self.access.heard(&error, reason);
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.tell(Input::AllBrokersDown),
             Some(RDKafkaErrorCode::Fatal) => self.tell(Input::Fatal(reason.to_owned())),
