@@ -8,6 +8,9 @@
 //! | [`upstream`] | X's filtered stream over HTTP, with faults by script |
 //! | [`kafka`] | a cluster that can be taken down, and a reader that sees all that is in a topic |
 //! | [`oracle`] | what must have come out, counted the naive way from what went in |
+//! | [`numbered`] | a load of numbered records with checksums |
+//! | [`kcat`] | a reader that is another program |
+//! | [`program`] | the real spillwayd as a process |
 //! | [`samples`] | recordings of real streams, where they are at hand |
 //!
 //! It guarantees that the same seed gives the same bytes, and that its counts are exact: what it
@@ -15,7 +18,10 @@
 //! It shares no code with the daemon or the consumer, so that an error of theirs cannot hide here.
 
 pub mod kafka;
+pub mod kcat;
+pub mod numbered;
 pub mod oracle;
+pub mod program;
 pub mod rng;
 pub mod samples;
 pub mod tweets;
