@@ -84,7 +84,7 @@ pub fn build() -> Result<PathBuf, Error> {
         let named = message.pointer("/target/name")?.as_str()? == "spillwayd";
         named.then(|| message.get("executable")?.as_str().map(PathBuf::from)).flatten()
     };
-    built.filter_map(executable).last().ok_or_else(|| Error::Build("it names no executable".to_owned()))
+    built.filter_map(executable).next_back().ok_or_else(|| Error::Build("it names no executable".to_owned()))
 }
 
 /// How to start the program.

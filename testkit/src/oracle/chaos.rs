@@ -8,6 +8,7 @@
 //!
 //! Pure: no clock, no I/O, no code of the daemon.
 
+mod life;
 mod order;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use crate::numbered::{Foreign, Numbered};
+pub use life::{End, Life};
 pub use order::Disorder;
 
 /// A record as the independent reader found it.
