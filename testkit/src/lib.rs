@@ -7,6 +7,7 @@
 //! | [`tweets`] | the world: what people post, from a seed |
 //! | [`upstream`] | X's filtered stream over HTTP, with faults by script |
 //! | [`kafka`] | a cluster that can be taken down, and a reader that sees all that is in a topic |
+//! | [`cluster`] | a real Kafka cluster, to be killed, frozen and cut off |
 //! | [`oracle`] | what must have come out, counted the naive way from what went in |
 //! | [`numbered`] | a load of numbered records with checksums |
 //! | [`kcat`] | a reader that is another program |
@@ -17,6 +18,7 @@
 //! calls served was handed to the operating system whole, what it calls lost is in no partition.
 //! It shares no code with the daemon or the consumer, so that an error of theirs cannot hide here.
 
+pub mod cluster;
 pub mod kafka;
 pub mod kcat;
 pub mod numbered;
