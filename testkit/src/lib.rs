@@ -9,6 +9,9 @@
 //! | [`kafka`] | a cluster that can be taken down, and a reader that sees all that is in a topic |
 //! | [`cluster`] | a real Kafka cluster, to be killed, frozen and cut off |
 //! | [`oracle`] | what must have come out, counted the naive way from what went in |
+//! | [`numbered`] | a load of numbered records with checksums |
+//! | [`kcat`] | a reader that is another program |
+//! | [`program`] | the real spillwayd as a process |
 //! | [`samples`] | recordings of real streams, where they are at hand |
 //!
 //! It guarantees that the same seed gives the same bytes, and that its counts are exact: what it
@@ -17,7 +20,10 @@
 
 pub mod cluster;
 pub mod kafka;
+pub mod kcat;
+pub mod numbered;
 pub mod oracle;
+pub mod program;
 pub mod rng;
 pub mod samples;
 pub mod tweets;
