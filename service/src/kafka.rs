@@ -77,7 +77,8 @@ impl KafkaSettings {
     pub fn client_config(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         // Else the level is that of the `log` crate, which nobody sets; the filter of our own log decides.
-        config.set_log_level(RDKafkaLogLevel::Info);
+        let is_debugged = self.options.iter().any(|(key, _)| key == "debug");
+        config.set_log_level(if is_debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         config.set("bootstrap.servers", &self.brokers);
         self.access.security().apply(&mut config);
         for (key, value) in &self.options {

@@ -13,12 +13,17 @@ pub enum Refusal {
     Login,
     /// We are known and may not do this.
     Rights,
+    /// There is no client: a certificate, a key or an option is wrong.
+    Client,
 }
 
 impl Refusal {
     /// The refusal that the error is; none when it is something else.
     #[must_use]
     pub fn of(error: &KafkaError) -> Option<Self> {
+        if matches!(error, KafkaError::ClientCreation(_) | KafkaError::ClientConfig(..)) {
+            return Some(Self::Client);
+        }
         match error.rdkafka_error_code()? {
             Code::SSL => Some(Self::Tls),
             Code::Authentication
@@ -40,6 +45,7 @@ impl Refusal {
             Self::Tls => "tls",
             Self::Login => "login",
             Self::Rights => "rights",
+            Self::Client => "client",
         }
     }
 
@@ -62,6 +68,10 @@ impl Refusal {
                 "no login to Kafka with AWS IAM; check the role or access key, its policy (kafka-cluster:Connect) and the clock"
             }
             (Self::Login, None) => "Kafka wants a login; set kafka.sasl_mechanism, or a client certificate",
+            (Self::Client, _) if security.certificate.is_some() => {
+                "no Kafka client can be set up; check kafka.cert_file, kafka.key_file, the key's password and kafka.options"
+            }
+            (Self::Client, _) => "no Kafka client can be set up; check kafka.ca_file and kafka.options",
             (Self::Rights, _) => {
                 "Kafka denies the right to do this; grant our user what docs/security.md lists"
             }
@@ -80,5 +90,6 @@ mod tests {
         assert_eq!(of(Code::Authentication), Some(Refusal::Login));
         assert_eq!(of(Code::TopicAuthorizationFailed), Some(Refusal::Rights));
         assert_eq!(of(Code::AllBrokersDown), None);
+        assert_eq!(Refusal::of(&KafkaError::ClientCreation("ssl".into())), Some(Refusal::Client));
     }
 }
