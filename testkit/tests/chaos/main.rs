@@ -13,6 +13,7 @@
 //! Maven, and kcat.
 
 mod daemon;
+mod dead;
 mod faults;
 mod load;
 mod plan;

@@ -128,6 +128,8 @@ pub(crate) struct Mode {
     pub(crate) fresh: bool,
     /// A file as the source, else an HTTP stream.
     pub(crate) file: bool,
+    /// A topic for dead letters, else the spool alone.
+    pub(crate) letters: bool,
 }
 
 impl std::fmt::Display for Mode {
@@ -135,7 +137,8 @@ impl std::fmt::Display for Mode {
         let journal = if self.always { "always" } else { "outage" };
         let order = if self.fresh { "fresh" } else { "arrival" };
         let source = if self.file { "file" } else { "http" };
-        write!(f, "journal {journal}, order {order}, source {source}")
+        let letters = if self.letters { "topic" } else { "spool" };
+        write!(f, "journal {journal}, order {order}, source {source}, dead letters {letters}")
     }
 }
 
@@ -192,8 +195,12 @@ impl Schedule {
     pub(crate) fn round(&mut self) -> Round {
         self.rounds += 1;
         let seed = self.rng.next_u64();
-        let mode =
-            Mode { always: self.rng.chance(0.4), fresh: self.rng.chance(0.3), file: self.rng.chance(0.4) };
+        let mode = Mode {
+            always: self.rng.chance(0.4),
+            fresh: self.rng.chance(0.3),
+            file: self.rng.chance(0.4),
+            letters: self.rng.chance(0.5),
+        };
         let mut round = Round { number: self.rounds, seed, mode, steps: Vec::new() };
         for _ in 0..STEPS_PER_ROUND {
             // A second damage could not be told from the first in the daemon's counts.

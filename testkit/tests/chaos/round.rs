@@ -5,15 +5,16 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use spillway_testkit::damage;
 use spillway_testkit::disk::Disk;
 use spillway_testkit::numbered::{Class, Numbered};
 use spillway_testkit::oracle::chaos::{Allowance, Case, Refusal, Verdict, judge};
 use spillway_testkit::program::Launch;
 use spillway_testkit::rng::Rng;
-use spillway_testkit::{damage, oracle};
 
 use crate::Outcome;
 use crate::daemon::Daemon;
+use crate::dead;
 use crate::faults::{self, Stage};
 use crate::load::Load;
 use crate::plan::{self, Kind, Step};
@@ -48,6 +49,8 @@ pub(crate) struct Round<'a> {
     spool: PathBuf,
     disk: Option<Disk>,
     disturbances: Vec<Disturbance>,
+    /// Dead letters that a damage may have hit.
+    dead_before: BTreeSet<u64>,
     /// Dropped last: the disk is mounted in it.
     dir: tempfile::TempDir,
 }
@@ -58,7 +61,8 @@ impl<'a> Round<'a> {
         say!("round {} (seed {}): {}", plan.number, plan.seed, plan.mode);
         let dir = tempfile::Builder::new().prefix("spillway-chaos-").tempdir()?;
         let numbered = Numbered::new(plan.seed);
-        let topic = Topic::create(&world.cluster, format!("chaos-{}", plan.number), numbered)?;
+        let topic =
+            Topic::create(&world.cluster, format!("chaos-{}", plan.number), numbered, plan.mode.letters)?;
         let disk = world.disks.then(|| Disk::create(dir.path(), DISK_BYTES)).transpose()?;
         let spool = disk.as_ref().map_or(dir.path(), Disk::path).join("spool");
         let hosts = dir.path().join("hosts");
@@ -67,14 +71,28 @@ impl<'a> Round<'a> {
         let launch = Launch {
             binary: world.binary.clone(),
             dir: dir.path().to_owned(),
-            config: world.config(&plan.mode, &load.config(), topic.name(), &spool, dir.path())?,
+            config: world.config(plan.mode, &load.config(), &topic, &spool, dir.path())?,
             hosts: world.namespaces.then(|| hosts.clone()),
         };
         let mut daemon = Daemon::new(launch, plan.mode);
         daemon.start(&load)?;
         let rng = Rng::new(plan.seed);
-        let disturbances = Vec::new();
-        Ok(Self { world, plan, rng, numbered, daemon, load, topic, hosts, spool, disk, disturbances, dir })
+        let (disturbances, dead_before) = (Vec::new(), BTreeSet::new());
+        Ok(Self {
+            world,
+            plan,
+            rng,
+            numbered,
+            daemon,
+            load,
+            topic,
+            hosts,
+            spool,
+            disk,
+            disturbances,
+            dead_before,
+            dir,
+        })
     }
 
     /// Goes through the disturbances until `deadline`, drains, stops and judges.
@@ -190,8 +208,13 @@ impl<'a> Round<'a> {
     }
 
     fn damage(&mut self) -> Outcome {
+        let dead = dead::of_spool(&self.world.binary, &self.spool, self.numbered)?;
         let damage = damage::random(&self.spool, &mut self.rng)?;
         say!("  {damage}");
+        if damage.changes.iter().any(|change| change.path.starts_with("dead")) {
+            // They were kept, until they were damaged.
+            self.dead_before = dead;
+        }
         let counted_at_ms = Some(i64::try_from(unix_ms())?);
         // How many, the daemon's count says at the end.
         self.daemon.allowances.push(Allowance {
@@ -238,7 +261,7 @@ impl<'a> Round<'a> {
             Class::Big | Class::Usual => Refusal::Never,
         };
         let served = self.load.served();
-        let dead = self.dead_letters(served, &topic, &refusal)?;
+        let dead = self.dead_letters()?;
         let case = Case {
             served,
             arrival: !self.plan.mode.fresh,
@@ -261,14 +284,14 @@ impl<'a> Round<'a> {
         })
     }
 
-    fn dead_letters(
-        &self,
-        served: u64,
-        topic: &[oracle::chaos::Found],
-        refusal: &dyn Fn(u64) -> Refusal,
-    ) -> Outcome<BTreeSet<u64>> {
-        let there: BTreeSet<u64> = topic.iter().filter_map(|found| found.number.ok()).collect();
-        Ok((1..=served).filter(|n| refusal(*n) != Refusal::Never && !there.contains(n)).collect())
+    /// Those in the spool, and those in their topic.
+    fn dead_letters(&self) -> Outcome<BTreeSet<u64>> {
+        let mut dead = dead::of_spool(&self.world.binary, &self.spool, self.numbered)?;
+        dead.extend(&self.dead_before);
+        if let Some(letters) = &self.topic.letters {
+            dead.extend(dead::of_topic(&self.world.cluster, letters, self.numbered)?);
+        }
+        Ok(dead)
     }
 }
 

@@ -21,16 +21,20 @@ pub(crate) struct Topic {
     load: Numbered,
     /// What was in the generations that are deleted.
     earlier: Vec<Found>,
+    /// Where dead letters go.
+    pub(crate) letters: Option<String>,
     /// Its limit was lowered for a while.
     pub(crate) was_limited: bool,
-    /// How often it was made anew.
-    pub(crate) recreated: u32,
 }
 
 impl Topic {
-    pub(crate) fn create(cluster: &Cluster, name: String, load: Numbered) -> Outcome<Self> {
+    pub(crate) fn create(cluster: &Cluster, name: String, load: Numbered, letters: bool) -> Outcome<Self> {
         cluster.admin().create_topic(&name, PARTITIONS, REPLICATION, &CONFIG)?;
-        Ok(Self { name, load, earlier: Vec::new(), was_limited: false, recreated: 0 })
+        let letters = letters.then(|| format!("{name}.dead"));
+        if let Some(letters) = &letters {
+            cluster.admin().create_topic(letters, 1, REPLICATION, &[])?;
+        }
+        Ok(Self { name, load, earlier: Vec::new(), letters, was_limited: false })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -75,11 +79,13 @@ impl Topic {
         self.earlier = self.read(cluster)?;
         cluster.admin().delete_topic(&self.name)?;
         cluster.admin().create_topic(&self.name, PARTITIONS, REPLICATION, &CONFIG)?;
-        self.recreated += 1;
         Ok(())
     }
 
     pub(crate) fn delete(&self, cluster: &Cluster) -> Outcome {
-        Ok(cluster.admin().delete_topic(&self.name)?)
+        for topic in self.letters.iter().chain([&self.name]) {
+            cluster.admin().delete_topic(topic)?;
+        }
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@ use crate::Outcome;
 use crate::daemon::DRAIN_DEADLINE;
 use crate::faults::BROKER_NAME;
 use crate::plan::{Kind, Mode};
+use crate::topic::Topic;
 
 /// The cluster, the program, and the machine's abilities.
 pub(crate) struct World {
@@ -58,22 +59,25 @@ impl World {
     /// The daemon's configuration.
     pub(crate) fn config(
         &self,
-        mode: &Mode,
+        mode: Mode,
         source: &str,
-        topic: &str,
+        topic: &Topic,
         spool: &Path,
         dir: &Path,
     ) -> Outcome<String> {
         let journal = if mode.always { "always" } else { "outage" };
         let order = if mode.fresh { "fresh" } else { "arrival" };
+        let letters = topic.letters.as_ref().map(|name| format!("dead_letter_topic = '{name}'\n"));
+        let letters = letters.unwrap_or_default();
         let security = if self.sasl { self.credentials(dir)? } else { String::new() };
         Ok(format!(
             "[daemon]\nid = 'chaos'\n{source}\
-             [kafka]\nbrokers = '{}'\ntopic = '{topic}'\nmax_record_bytes = {}\n{security}\
+             [kafka]\nbrokers = '{}'\ntopic = '{}'\n{letters}max_record_bytes = {}\n{security}\
              [delivery]\norder = '{order}'\njournal = '{journal}'\n\
              [spool]\ndir = '{}'\nfree_floor = '8MiB'\nsegment_bytes = '4MiB'\n\
              [shutdown]\ndrain_deadline = '{}ms'\n[log]\nlevel = 'info'\n",
             self.cluster.bootstrap(Listener::Proxied),
+            topic.name(),
             numbered::HUGE_BYTES,
             spool.display(),
             DRAIN_DEADLINE.as_millis(),
