@@ -31,7 +31,7 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Look into a spool. Reads only, and may be used while a daemon runs.
+    /// Look into a spool and handle its dead letters; may be used while a daemon runs.
     #[command(subcommand)]
     Spool(SpoolCommand),
 }
@@ -58,6 +58,69 @@ pub(crate) enum SpoolCommand {
     },
     /// Check every frame; prints each bad range and exits 1 if there is one.
     Verify(Dir),
+    /// The dead letters: records that Kafka refused for themselves.
+    ///
+    /// Kafka has said of each of them that it will not take it: too large, or invalid. Everything else flows on
+    /// without it. Find out why (ls, cat), remove the cause, for example by raising the topic's
+    /// max.message.bytes and kafka.max_record_bytes, then send them again (retry); or give them up (drop).
+    ///
+    /// All four work while the daemon runs and while it does not. With kafka.dead_letter_topic set, dead
+    /// letters go to that topic, and only those that it refuses too, or that come while Kafka is away, are here.
+    #[command(subcommand)]
+    Dead(DeadCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// A line for each dead letter: number, time, bytes, topic, spillway-id, reason.
+    Ls(Dir),
+    /// Dead letters as one JSON line each, with the record and why it was refused.
+    Cat {
+        #[command(flatten)]
+        dir: Dir,
+        /// Their numbers, as ls shows them.
+        #[arg(value_name = "ID", required = true)]
+        ids: Vec<u64>,
+        /// Print only the values, each followed by a newline.
+        #[arg(long)]
+        raw: bool,
+    },
+    /// Send records again: to the topic that they were meant for, with the same key, headers and spillway-id.
+    ///
+    /// They go to the end of the spool, and from there to Kafka: at once when a daemon runs, else when the
+    /// next one starts. What is refused again is a dead letter again, with a new number. If this command or
+    /// the daemon is killed, no record is lost; some may be sent twice, with the same spillway-id.
+    #[command(
+        after_help = "Examples:\n  spillwayd spool dead retry /var/lib/spillway/spool 17 18\n  spillwayd spool dead retry /var/lib/spillway/spool --all"
+    )]
+    Retry {
+        #[command(flatten)]
+        dir: Dir,
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Delete dead letters for good. Asks for --yes.
+    #[command(after_help = "Keep a copy first:  spillwayd spool dead cat DIR 17 18 > letters.ndjson")]
+    Drop {
+        #[command(flatten)]
+        dir: Dir,
+        #[command(flatten)]
+        which: Which,
+        /// Really delete them.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Which {
+    /// Their numbers, as ls shows them.
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<u64>,
+    /// All that there are now.
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -15,6 +15,9 @@ use crate::inflight::Window;
 use crate::kafka::RESERVED_OPTIONS;
 use crate::pointer::Pointer;
 
+#[cfg(test)]
+mod tests;
+
 /// The whole configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -117,6 +120,8 @@ pub struct KafkaConfig {
     pub settings: KafkaSettings,
     /// Topic.
     pub topic: String,
+    /// Topic for records that `topic` refuses for themselves.
+    pub dead_letter_topic: Option<String>,
     /// `none`, `gzip`, `snappy`, `lz4` or `zstd`.
     pub compression: String,
     /// How long a batch may wait for more records.
@@ -290,8 +295,13 @@ fn pointer(section: &Section<'_>, key: &str) -> Option<Pointer> {
 
 fn kafka(section: &Section<'_>) -> KafkaConfig {
     let topic: String = section.require("topic", "\"events\"");
-    if topic.len() > 249 || topic.contains(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)) {
-        section.problem("topic", "must have at most 249 letters, digits, dots, dashes and underscores");
+    check_topic(section, "topic", &topic);
+    let dead_letter_topic: Option<String> = section.optional("dead_letter_topic");
+    if let Some(dead) = &dead_letter_topic {
+        check_topic(section, "dead_letter_topic", dead);
+        if *dead == topic || dead.is_empty() {
+            section.problem("dead_letter_topic", "must be another topic than kafka.topic");
+        }
     }
     let words = ["lz4", "zstd", "snappy", "gzip", "none"].map(|w| (w, w));
     let Size(window_bytes) =
@@ -301,6 +311,7 @@ fn kafka(section: &Section<'_>) -> KafkaConfig {
     KafkaConfig {
         settings: KafkaSettings::read(section, RESERVED_OPTIONS),
         topic,
+        dead_letter_topic,
         compression: compression.to_owned(),
         linger: section.get("linger", Duration::from_millis(5)),
         window: Window {
@@ -308,6 +319,12 @@ fn kafka(section: &Section<'_>) -> KafkaConfig {
             bytes: to_usize(window_bytes),
         },
         max_record_bytes: to_usize(max_record),
+    }
+}
+
+fn check_topic(section: &Section<'_>, key: &str, topic: &str) {
+    if topic.len() > 249 || topic.contains(|c: char| !c.is_ascii_alphanumeric() && !"._-".contains(c)) {
+        section.problem(key, "must have at most 249 letters, digits, dots, dashes and underscores");
     }
 }
 
@@ -400,65 +417,4 @@ fn host_name() -> String {
 /// The limits of the settings keep the numbers far below what a 64-bit `usize` holds.
 fn to_usize(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const SAMPLE: &str = include_str!("../spillwayd.toml");
-
-    #[test]
-    fn the_shipped_sample_is_valid_and_shows_the_defaults() {
-        let sample = Config::parse("spillwayd.toml", SAMPLE, &Environment::default()).unwrap();
-        let bare = "[source]\ntype = 'http_ndjson'\nurl = 'http://127.0.0.1:8080/stream'\nid = '/data/id'\n[kafka]\nbrokers = '127.0.0.1:9092'\ntopic = 'events'\n[spool]\ndir = '/var/lib/spillway/spool'\n";
-        let bare = Config::parse("bare.toml", bare, &Environment::default()).unwrap();
-        assert_eq!(
-            format!("{sample:#?}"),
-            format!("{bare:#?}"),
-            "what the sample sets must be the defaults that it claims"
-        );
-    }
-
-    #[test]
-    fn the_sample_names_every_setting() {
-        // Each key of the sample, commented out or not, must be known: uncomment all and parse.
-        let all: String =
-            SAMPLE.lines().map(|l| l.strip_prefix("#: ").unwrap_or(l).to_owned() + "\n").collect();
-        let problems = Config::parse("all.toml", &all, &Environment::default()).map(|_| ()).unwrap_err();
-        let unknown: Vec<_> =
-            problems.list().iter().filter(|p| p.message.contains("unknown setting")).collect();
-        // `path` and `follow` belong to the file source, which the sample's type is not.
-        assert_eq!(
-            unknown.iter().map(|p| p.key.as_str()).collect::<Vec<_>>(),
-            ["source.path", "source.follow"]
-        );
-    }
-
-    #[test]
-    fn a_bad_file_gives_every_error_with_its_line() {
-        let text = "[source]\ntype = 'htp'\n[kafka]\ntopic = 'no spaces'\nbrokers = 'b:1'\n[queue]\nmax_records = 0\nspill_at = '70%'\n[spool]\ndir = '/x'\nquota = '1MiB'\n[admin]\nlisten = 'here'\n";
-        let problems = Config::parse("bad.toml", text, &Environment::default()).unwrap_err();
-        let lines: Vec<_> = problems.list().iter().map(|p| (p.line.unwrap(), p.key.as_str())).collect();
-        assert_eq!(
-            lines,
-            [
-                (1, "source.url"),
-                (2, "source.type"),
-                (4, "kafka.topic"),
-                (7, "queue.max_records"),
-                (8, "queue.spill_at"),
-                (11, "spool.quota"),
-                (13, "admin.listen")
-            ]
-        );
-    }
-
-    #[test]
-    fn options_that_a_promise_depends_on_cannot_be_set() {
-        let text = SAMPLE.to_owned() + "\n[kafka.options]\nacks = 1\n\"message.timeout.ms\" = 300000\n";
-        let problems = Config::parse("x.toml", &text, &Environment::default()).unwrap_err();
-        assert_eq!(problems.list().len(), 2);
-        assert!(problems.list().iter().all(|p| p.message.contains("is set by Spillway itself")));
-    }
 }

@@ -94,6 +94,8 @@ struct State {
     replay_sent: Option<u64>,
     direct_bytes: usize,
     replay_bytes: usize,
+    /// Records of the spool that Kafka refused and that are no dead letters yet.
+    refused: usize,
     /// What is waited for; at most one goal each of produce and replay.
     goals: Vec<Goal>,
 }
@@ -126,6 +128,9 @@ impl State {
     fn finish(&mut self, opaque: Opaque, end: End) -> Option<Landed> {
         if opaque.is_replay() {
             let record = self.replay.finish(opaque.ticket(), end)?;
+            if end == End::Refused {
+                self.refused = self.refused.saturating_sub(1);
+            }
             self.replay_bytes -= record.envelope.len();
             return Some(Landed::Replayed(record));
         }
@@ -138,6 +143,7 @@ impl State {
         Load {
             direct: self.direct.pending(),
             replay: self.replay.pending(),
+            refused: self.refused,
             direct_bytes: self.direct_bytes,
             replay_bytes: self.replay_bytes,
         }
@@ -151,6 +157,9 @@ pub struct Load {
     pub direct: usize,
     /// Records of the spool without a report.
     pub replay: usize,
+    /// Records of the spool that Kafka refused and that are no dead letters yet. They keep their room, but
+    /// no report is awaited: they are no sign of an outage.
+    pub refused: usize,
     /// Bytes of the records of the queue.
     pub direct_bytes: usize,
     /// Bytes of the records of the spool.
@@ -161,7 +170,8 @@ impl Load {
     /// Whether one more record would fit.
     #[must_use]
     pub fn fits(&self, window: Window) -> bool {
-        self.direct + self.replay < window.records && self.direct_bytes + self.replay_bytes < window.bytes
+        self.direct + self.replay + self.refused < window.records
+            && self.direct_bytes + self.replay_bytes < window.bytes
     }
 
     /// The records of the spool alone.
@@ -174,7 +184,7 @@ impl Load {
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "a share, compared with 0.7")]
     pub fn fill(&self, window: Window) -> f64 {
-        let records = (self.direct + self.replay) as f64 / window.records as f64;
+        let records = (self.direct + self.replay + self.refused) as f64 / window.records as f64;
         let bytes = (self.direct_bytes + self.replay_bytes) as f64 / window.bytes as f64;
         records.max(bytes)
     }
@@ -249,8 +259,25 @@ impl InFlight {
         self.wake(&state);
     }
 
+    /// Kafka has refused a record of the spool. It stays in flight, without awaiting a report, until it is
+    /// kept as a dead letter. `None` for a record of the queue, and for one that was recalled.
+    pub fn refuse(&self, opaque: Opaque) -> Option<Bytes> {
+        if !opaque.is_replay() {
+            return None;
+        }
+        let mut state = self.lock();
+        let envelope = state.replay.peek(opaque.ticket()).map(|r| r.envelope.clone())?;
+        state.replay.fail(opaque.ticket());
+        state.refused += 1;
+        self.wake(&state);
+        Some(envelope)
+    }
+
     /// The envelope of a record of the spool that stays in flight.
     pub fn envelope(&self, opaque: Opaque) -> Option<Bytes> {
+        if !opaque.is_replay() {
+            return None;
+        }
         self.lock().replay.peek(opaque.ticket()).map(|r| r.envelope.clone())
     }
 
@@ -295,6 +322,7 @@ impl InFlight {
         // What was sent of the spool is not done: a late look at the progress must not say so.
         state.replay_sent = state.replay.front().map(|r| r.spool_seq).or(state.replay_sent);
         drop(state.replay.recall());
+        state.refused = 0;
         state.direct_bytes = 0;
         state.replay_bytes = 0;
         self.wake(&state);
@@ -322,6 +350,9 @@ mod tests {
         let tickets: Vec<_> = (10..14).map(|seq| flight.admit_replay(replayed(seq), now)).collect();
         flight.finish(tickets[1], End::Acked);
         assert_eq!(flight.take_progress().through, Some(10));
+        assert!(flight.refuse(tickets[0]).is_some());
+        assert_eq!((flight.load().replay, flight.load().refused), (2, 1));
+        assert_eq!(flight.take_progress().through, Some(10), "it is no dead letter yet");
         flight.finish(tickets[0], End::Refused);
         let progress = flight.take_progress();
         assert_eq!((progress.through, progress.tally), (Some(12), Tally { acked: 1, refused: 1 }));
@@ -340,7 +371,10 @@ mod tests {
             .map(|seq| flight.admit_direct(record(&ledger, seq, b"abc"), WINDOW, now).unwrap())
             .collect();
         flight.admit_replay(replayed(7), now);
-        assert_eq!(flight.load(), Load { direct: 4, replay: 1, direct_bytes: 12, replay_bytes: 5 });
+        assert_eq!(
+            flight.load(),
+            Load { direct: 4, replay: 1, refused: 0, direct_bytes: 12, replay_bytes: 5 }
+        );
         let Some(Landed::Direct(done)) = flight.finish(tickets[1], End::Acked) else {
             panic!("record 2 was in flight")
         };
@@ -362,6 +396,7 @@ mod tests {
         let direct = flight.admit_direct(record(&ledger, 1, b"a"), WINDOW, Instant::now()).unwrap();
         let replay = flight.admit_replay(replayed(1), Instant::now());
         assert_ne!(direct, replay);
+        assert!(flight.refuse(direct).is_none() && flight.envelope(direct).is_none());
         assert!(matches!(flight.finish(replay, End::Acked), Some(Landed::Replayed(_))));
         let Some(Landed::Direct(done)) = flight.finish(direct, End::Acked) else {
             panic!("the direct record was in flight")
@@ -372,8 +407,9 @@ mod tests {
     #[test]
     fn the_window_counts_both_lanes() {
         let window = Window { records: 2, bytes: 100 };
-        let load = Load { direct: 1, replay: 0, direct_bytes: 90, replay_bytes: 0 };
+        let load = Load { direct: 1, replay: 0, refused: 0, direct_bytes: 90, replay_bytes: 0 };
         assert!(load.fits(window));
+        assert!(!Load { refused: 1, ..load }.fits(window), "a refused record keeps its room");
         assert!(!Load { replay: 1, ..load }.fits(window));
         assert!(!Load { replay_bytes: 10, ..load }.fits(window));
         assert!((load.fill(window) - 0.9).abs() < 1e-9);

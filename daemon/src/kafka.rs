@@ -29,7 +29,7 @@ use crate::ledger::Ledger;
 use crate::record::{HEADER_ID, HEADER_SOURCE, Outgoing, Record};
 
 use callbacks::Callbacks;
-pub(crate) use callbacks::Failure;
+pub(crate) use callbacks::{Failure, log as log_of_client};
 pub(crate) use probe::Prober;
 
 /// librdkafka options that promises depend on; a configuration may not set them.
@@ -180,6 +180,7 @@ impl Kafka {
 
     /// Sends a record of the spool that the producer refused at once to the dead letters.
     pub fn refuse_replayed(&self, session: &Session, opaque: Opaque, envelope: Bytes, reason: String) {
+        drop(session.flight.refuse(opaque));
         self.refuse(Refusal::Replayed { flight: Arc::clone(&session.flight), opaque, envelope, reason });
     }
 
@@ -282,10 +283,10 @@ impl From<&KafkaError> for SendError {
     }
 }
 
-/// Drops a session where it may block: librdkafka joins its threads, one of which may be resolving a
-/// name. Replay may hold on to the session for the length of a batch.
-fn reap(session: Arc<Session>) {
-    let spawned = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || drop(session));
+/// Drops a session, or another producer, where it may block: librdkafka joins its threads, one of which
+/// may be resolving a name. Replay may hold on to the session for the length of a batch.
+pub(crate) fn reap(producer: impl Send + 'static) {
+    let spawned = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || drop(producer));
     if let Err(error) = spawned {
         // The closure, and the session with it, was dropped here instead: slower, not wrong.
         tracing::warn!(%error, "no thread to close a producer on");

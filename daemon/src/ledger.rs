@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! received = acked + spooled + dropped(reason) + unaccounted     once nothing is in memory
-//! spooled  = replayed + dead + backlog on disk (+ what the spool itself lost and counts)
+//! spooled + retried = replayed + refused from the spool + backlog on disk (+ what the spool itself lost and counts)
 //! ```
 //!
 //! `unaccounted` counts records whose guard was dropped without a fate: a bug, 0 in every test.
@@ -56,17 +56,52 @@ impl DropReason {
     }
 }
 
+/// Where a dead letter is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeadPlace {
+    /// In the dead-letter topic.
+    Topic,
+    /// In the spool's dead-letter tree.
+    Spool,
+}
+
+impl DeadPlace {
+    /// Both, in the order of their counters.
+    pub const ALL: [Self; 2] = [Self::Topic, Self::Spool];
+
+    /// Its name in metrics and in the log.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::Spool => "spool",
+        }
+    }
+}
+
+/// What stream counts, for each record. On a cache line of its own: the fates are counted on other threads.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Receipts {
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
 /// Counts the fates. Shared by all tasks; every counter only grows.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    received: AtomicU64,
-    received_bytes: AtomicU64,
+    received: Receipts,
     acked: AtomicU64,
     spooled: AtomicU64,
+    /// Bytes of all records that have ended, whatever their fate.
+    ended_bytes: AtomicU64,
     dropped: [Drops; DropReason::ALL.len()],
     unaccounted: AtomicU64,
     replayed: AtomicU64,
     replay_refused: AtomicU64,
+    dead: [AtomicU64; DeadPlace::ALL.len()],
+    dead_retried: AtomicU64,
+    dead_deleted: AtomicU64,
     frontier: Frontier,
 }
 
@@ -94,10 +129,20 @@ pub struct Counts {
     pub replayed: u64,
     /// Records from the spool that Kafka refused for themselves; they are dead letters.
     pub replay_refused: u64,
+    /// Refused records that are in the dead-letter topic.
+    pub dead_topic: u64,
+    /// Refused records that went to the spool's dead letters.
+    pub dead_spool: u64,
+    /// Dead letters that were put back into the spool to be sent again.
+    pub dead_retried: u64,
+    /// Dead letters that were deleted.
+    pub dead_deleted: u64,
     /// Records dropped, by reason; only reasons that occurred.
     pub dropped: Vec<Dropped>,
     /// Records that ended without a fate: a bug unless it is 0.
     pub unaccounted: u64,
+    /// Bytes of all records that have ended, whatever their fate.
+    pub ended_bytes: u64,
 }
 
 /// Drops of one reason.
@@ -127,6 +172,12 @@ impl Counts {
     pub fn in_memory(&self) -> u64 {
         self.received - self.acked - self.spooled - self.dropped_records() - self.unaccounted
     }
+
+    /// Bytes of the records in memory: of their values.
+    #[must_use]
+    pub fn in_memory_bytes(&self) -> u64 {
+        self.received_bytes - self.ended_bytes
+    }
 }
 
 impl Ledger {
@@ -138,15 +189,16 @@ impl Ledger {
 
     /// Notes that a record was received; the guard goes into the record.
     pub fn receive(self: &Arc<Self>, seq: Seq, bytes: usize) -> Guard {
-        self.received.fetch_add(1, Relaxed);
-        self.received_bytes.fetch_add(bytes as u64, Relaxed);
+        self.received.records.fetch_add(1, Relaxed);
+        self.received.bytes.fetch_add(bytes as u64, Relaxed);
         self.frontier.begin(seq);
-        Guard { ledger: Some(Arc::clone(self)) }
+        Guard { ledger: Some(Arc::clone(self)), bytes }
     }
 
     /// Ends a record.
     pub fn settle(&self, mut record: Record, fate: Fate) {
         record.guard.ledger = None;
+        self.ended_bytes.fetch_add(record.guard.bytes as u64, Relaxed);
         match fate {
             Fate::Acked => self.acked.fetch_add(1, Relaxed),
             Fate::Spooled => self.spooled.fetch_add(1, Relaxed),
@@ -158,8 +210,8 @@ impl Ledger {
     /// Takes back a receipt: the record was not taken into the queue, and its source still has it.
     pub fn unreceive(&self, mut record: Record) {
         record.guard.ledger = None;
-        self.received_bytes.fetch_sub(record.value.len() as u64, Relaxed);
-        self.received.fetch_sub(1, Relaxed);
+        self.received.bytes.fetch_sub(record.guard.bytes as u64, Relaxed);
+        self.received.records.fetch_sub(1, Relaxed);
     }
 
     fn drop_record(&self, reason: DropReason, bytes: usize) -> u64 {
@@ -177,6 +229,21 @@ impl Ledger {
     pub fn replayed(&self, acked: u64, refused: u64) {
         self.replayed.fetch_add(acked, Relaxed);
         self.replay_refused.fetch_add(refused, Relaxed);
+    }
+
+    /// Counts refused records that are dead letters now, durable in `place`.
+    pub fn dead_letters(&self, place: DeadPlace, letters: u64) {
+        self.dead[place as usize].fetch_add(letters, Relaxed);
+    }
+
+    /// Counts dead letters of the spool that an operator had sent again.
+    pub fn dead_retried(&self, letters: u64) {
+        self.dead_retried.fetch_add(letters, Relaxed);
+    }
+
+    /// Counts dead letters of the spool that an operator deleted.
+    pub fn dead_deleted(&self, letters: u64) {
+        self.dead_deleted.fetch_add(letters, Relaxed);
     }
 
     /// The source's cursors and how far they are durable.
@@ -205,12 +272,18 @@ impl Ledger {
             unaccounted: self.unaccounted.load(Relaxed),
             replayed: self.replayed.load(Relaxed),
             replay_refused: self.replay_refused.load(Relaxed),
+            dead_topic: self.dead[DeadPlace::Topic as usize].load(Relaxed),
+            dead_spool: self.dead[DeadPlace::Spool as usize].load(Relaxed),
+            dead_retried: self.dead_retried.load(Relaxed),
+            dead_deleted: self.dead_deleted.load(Relaxed),
+            ended_bytes: self.ended_bytes.load(Relaxed),
             received: 0,
-            received_bytes: self.received_bytes.load(Relaxed),
+            received_bytes: 0,
         };
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         let settled = counts.acked + counts.spooled + counts.dropped_records() + counts.unaccounted;
-        counts.received = self.received.load(Relaxed).max(settled);
+        counts.received = self.received.records.load(Relaxed).max(settled);
+        counts.received_bytes = self.received.bytes.load(Relaxed).max(counts.ended_bytes);
         counts
     }
 }
@@ -219,12 +292,15 @@ impl Ledger {
 #[derive(Debug)]
 pub struct Guard {
     ledger: Option<Arc<Ledger>>,
+    /// Bytes of the record's value.
+    bytes: usize,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(ledger) = &self.ledger {
             ledger.unaccounted.fetch_add(1, Relaxed);
+            ledger.ended_bytes.fetch_add(self.bytes as u64, Relaxed);
         }
     }
 }
@@ -254,8 +330,12 @@ mod tests {
         assert_eq!((counts.acked, counts.spooled, counts.dropped_records()), (1, 1, 1));
         assert_eq!((counts.dropped[0].reason, counts.dropped[0].bytes), ("spool_full", 3));
         assert!(counts.dropped[0].first_ms > 0);
-        assert_eq!((counts.in_memory(), counts.unaccounted), (1, 0));
+        assert_eq!((counts.in_memory(), counts.in_memory_bytes(), counts.unaccounted), (1, 3, 0));
+        ledger.unreceive(record(&ledger, 5, b"abcdef"));
+        assert_eq!((ledger.counts().in_memory(), ledger.counts().in_memory_bytes()), (1, 3));
         drop(waiting);
-        assert_eq!(ledger.counts().unaccounted, 1, "a record without a fate must show");
+        let counts = ledger.counts();
+        assert_eq!(counts.unaccounted, 1, "a record without a fate must show");
+        assert_eq!((counts.in_memory(), counts.in_memory_bytes()), (0, 0));
     }
 }

@@ -7,6 +7,8 @@
 mod admin;
 pub mod circuit;
 pub mod config;
+pub mod control;
+pub mod dead;
 mod error;
 pub mod frontier;
 pub mod health;

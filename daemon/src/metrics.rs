@@ -11,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use crate::circuit::State;
-use crate::ledger::Dropped;
+use crate::ledger::{Counts, DeadPlace, Dropped};
 use crate::status::Status;
 
 /// The status in the Prometheus text format.
@@ -43,6 +43,8 @@ impl Collector for Snapshot {
                 "Records of the spool that Kafka refused for themselves",
                 counts.replay_refused,
             ),
+            ("dead_letters_retried", "Dead letters that an operator had sent again", counts.dead_retried),
+            ("dead_letters_deleted", "Dead letters that an operator deleted", counts.dead_deleted),
             ("unaccounted_records", "Records that ended without a fate; a bug unless 0", counts.unaccounted),
             ("source_connects", "Connections made to the upstream", source.connects),
             ("source_torn_lines", "Torn last lines, never emitted", source.torn),
@@ -70,13 +72,24 @@ impl Collector for Snapshot {
             ("spool_records", "Records waiting on disk", spool.records),
             ("spool_bytes", "Bytes of the records waiting on disk", spool.bytes),
             ("spool_disk_bytes", "Bytes of the spool's segments", spool.disk_bytes),
+            (
+                "dead_letters_waiting",
+                "Dead letters in the spool, waiting for an operator",
+                spool.dead_letters,
+            ),
             ("spool_failing", "1 while the disk takes nothing", u64::from(spool.problem.is_some())),
             ("source_connected", "1 while the upstream is connected", u64::from(source.connected)),
             ("at_risk_records", "Records that a kill -9 would lose right now", self.0.at_risk_records),
+            (
+                "at_risk_bytes",
+                "Bytes of the records that a kill -9 would lose right now",
+                self.0.at_risk_bytes,
+            ),
         ] {
             gauge(&mut encoder, name, help, value)?;
         }
         breaker(&mut encoder, self.0.breaker)?;
+        dead_letters(&mut encoder, counts)?;
         dropped(&mut encoder, &counts.dropped)
     }
 }
@@ -101,6 +114,23 @@ fn breaker(encoder: &mut DescriptorEncoder<'_>, state: State) -> fmt::Result {
     )?;
     for (name, each) in [("closed", State::Closed), ("half_open", State::HalfOpen), ("open", State::Open)] {
         ConstGauge::new(i64::from(each == state)).encode(family.encode_family(&[("state", name)])?)?;
+    }
+    Ok(())
+}
+
+fn dead_letters(encoder: &mut DescriptorEncoder<'_>, counts: &Counts) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(
+        "dead_letters",
+        "Records that Kafka refused for themselves, by the place that has them",
+        None,
+        MetricType::Counter,
+    )?;
+    for place in DeadPlace::ALL {
+        let letters = match place {
+            DeadPlace::Topic => counts.dead_topic,
+            DeadPlace::Spool => counts.dead_spool,
+        };
+        ConstCounter::new(letters).encode(family.encode_family(&[("place", place.name())])?)?;
     }
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! read, and each part of it has one writer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -12,11 +13,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::runtime::Runtime;
 
+use spillway_service::errors::chain;
 use spillway_spool::{Appender, Reader, Spool};
 
 use crate::admin;
 use crate::circuit::State;
 use crate::config::{Config, Journal, SourceKind};
+use crate::control::Control;
+use crate::dead::errand;
 use crate::error::StartError;
 use crate::frontier::Cursor;
 use crate::health::{BreakerView, StorageView, StreamView};
@@ -126,6 +130,7 @@ pub struct Daemon {
     ends: Receiver<TaskEnd>,
     threads: Vec<JoinHandle<()>>,
     runtime: Runtime,
+    control: Option<Control>,
 }
 
 impl Daemon {
@@ -173,10 +178,19 @@ impl Daemon {
             runtime.spawn(admin::serve(listener, Arc::clone(&shared)));
         }
         let (ends_in, ends) = unbounded();
-        let ports = Ports { appender, reader, signals: signals_out, refusals: refusals_out, prober };
+        let (orders, orders_out) = unbounded();
+        let ports = Ports {
+            appender,
+            reader,
+            signals: signals_out,
+            refusals: refusals_out,
+            orders: orders_out,
+            prober,
+        };
         let threads = spawn_threads(&shared, ports, &ends_in)?;
         spawn_stream(&runtime, &shared, source, sender, ends_in);
-        Ok(Self { shared, ends, threads, runtime })
+        let control = start_control(&shared.config.spool.dir, orders);
+        Ok(Self { shared, ends, threads, runtime, control })
     }
 
     /// How it is doing.
@@ -263,6 +277,8 @@ impl Daemon {
             // A panic in it was told by its end.
             let _ = thread.join();
         }
+        // Its socket goes before the spool's lock: a command that finds neither has the spool to itself.
+        drop(self.control);
         // The admin endpoint may be in the middle of an answer.
         self.runtime.shutdown_timeout(Duration::from_millis(200));
         let counts = self.shared.ledger.counts();
@@ -284,6 +300,7 @@ struct Ports {
     reader: Reader,
     signals: Receiver<Signal>,
     refusals: Receiver<Refusal>,
+    orders: Receiver<errand::Order>,
     prober: Prober,
 }
 
@@ -292,10 +309,10 @@ fn spawn_threads(
     ports: Ports,
     ends: &Sender<TaskEnd>,
 ) -> Result<Vec<JoinHandle<()>>, StartError> {
-    let Ports { appender, reader, signals, refusals, prober } = ports;
+    let Ports { appender, reader, signals, refusals, orders, prober } = ports;
     Ok(vec![
         spawn(TaskName::Produce, shared, ends, produce::run)?,
-        spawn(TaskName::Spill, shared, ends, |shared| spill::run(shared, appender, refusals))?,
+        spawn(TaskName::Spill, shared, ends, |shared| spill::run(shared, appender, refusals, orders))?,
         spawn(TaskName::Replay, shared, ends, |shared| replay::run(shared, reader))?,
         spawn(TaskName::Breaker, shared, ends, move |shared| breaker::run(shared, &signals, prober))?,
     ])
@@ -335,6 +352,19 @@ fn spawn_stream(
         // As above.
         let _ = ends.send(end);
     });
+}
+
+/// Records flow without the control socket, too.
+fn start_control(dir: &Path, orders: Sender<errand::Order>) -> Option<Control> {
+    let started = Control::start(dir, orders);
+    if let Err(error) = &started {
+        tracing::warn!(
+            event = "control_unavailable",
+            error = chain(error),
+            "no control socket: spool dead retry and drop work only while the daemon is stopped"
+        );
+    }
+    started.ok()
 }
 
 fn open_source(config: &Config, spool: &Spool) -> Result<Source, StartError> {

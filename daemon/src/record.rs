@@ -15,6 +15,12 @@ use crate::ledger::Guard;
 pub const HEADER_ID: &str = "spillway-id";
 /// Name of the header that carries the source's name.
 pub const HEADER_SOURCE: &str = "spillway-source";
+/// Name of the header that says why a dead letter was refused.
+pub const HEADER_REASON: &str = "spillway-reason";
+/// Name of the header that says when a dead letter was refused, unix milliseconds as text.
+pub const HEADER_REFUSED: &str = "spillway-refused-ms";
+/// Name of the header that says to which topic a dead letter should have gone.
+pub const HEADER_TOPIC: &str = "spillway-topic";
 
 /// Position of a record in the stream of this process, from 1.
 pub type Seq = u64;

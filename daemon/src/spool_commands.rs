@@ -1,10 +1,15 @@
-//! `spillwayd spool …`: looks into a spool without touching it, also while a daemon runs.
+//! `spillwayd spool …`: looks into a spool without touching it, also while a daemon runs. What changes
+//! something, the handling of dead letters, is in `spool_commands/dead.rs`.
+
+mod dead;
 
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
 use serde::Serialize;
+use spillway_daemon::control::ControlError;
+use spillway_daemon::dead::errand::ErrandError;
 use spillway_daemon::record::{self, Outgoing};
 use spillway_service::errors::chain;
 use spillway_service::exit::Exit;
@@ -22,6 +27,16 @@ enum Failure {
     Write(#[from] io::Error),
     #[error("{0} is no spool: it has no log folder; give the folder that spool.dir names")]
     NoSpool(String),
+    #[error("this deletes {0} for good; look at them with ls and cat, then repeat it with --yes")]
+    NotConfirmed(String),
+    #[error(
+        "the spool belongs to user {owner}: run it as that user, or the daemon could not open its files any more"
+    )]
+    WrongUser { owner: u32 },
+    #[error("the daemon did not do it")]
+    Daemon(#[from] ControlError),
+    #[error("broken off after {letters} letters")]
+    Errand { letters: u64, source: ErrandError },
 }
 
 /// Runs the command; the answer goes to standard output, an error to standard error.
@@ -35,6 +50,7 @@ pub(crate) fn run(command: &SpoolCommand) -> Exit {
             cat(&dir.dir, from.unwrap_or(1), *limit, *raw, &mut out)
         }
         SpoolCommand::Verify(Dir { dir }) => verify(dir, &mut out),
+        SpoolCommand::Dead(command) => dead::run(command, &mut out),
     };
     match done.and_then(|exit| Ok(out.flush().map(|()| exit)?)) {
         Ok(exit) => exit,
@@ -44,6 +60,8 @@ pub(crate) fn run(command: &SpoolCommand) -> Exit {
             eprintln!("spillwayd: {}", chain(&error));
             match error {
                 Failure::Spool(error) if error.is_newer_version() => Exit::NewerVersion,
+                Failure::Spool(error) if error.is_locked() => Exit::Locked,
+                Failure::NotConfirmed(_) => Exit::Usage,
                 _ => Exit::Failed,
             }
         }

@@ -38,6 +38,8 @@ pub struct Status {
     pub counts: Counts,
     /// Records that a `kill -9` would lose right now.
     pub at_risk_records: u64,
+    /// Their bytes.
+    pub at_risk_bytes: u64,
 }
 
 /// The queue in memory.
@@ -73,6 +75,8 @@ pub struct SpoolStatus {
     pub disk_bytes: u64,
     /// Segments.
     pub segments: u64,
+    /// Dead letters waiting for an operator.
+    pub dead_letters: u64,
     /// Records in frames that were corrupt.
     pub quarantined_records: u64,
     /// Why the disk takes nothing now.
@@ -83,10 +87,9 @@ impl Status {
     pub(crate) fn of(shared: &Shared) -> Self {
         let counts = shared.ledger.counts();
         let spool = shared.spool.stats();
-        let in_memory = counts.in_memory();
         // With a journal a record is accepted when it is on disk, and a source that can resume reads
         // again what was not.
-        let safe = shared.config.source.can_resume() || shared.config.delivery.journal == Journal::Always;
+        let is_safe = shared.config.source.can_resume() || shared.config.delivery.journal == Journal::Always;
         Self {
             version: env!("CARGO_PKG_VERSION"),
             id: shared.config.id.clone(),
@@ -106,10 +109,12 @@ impl Status {
                 bytes: spool.bytes,
                 disk_bytes: spool.disk_bytes,
                 segments: spool.segments,
+                dead_letters: spool.dead_letters,
                 quarantined_records: spool.quarantined.records,
                 problem: shared.storage.problem(),
             },
-            at_risk_records: if safe { 0 } else { in_memory },
+            at_risk_records: if is_safe { 0 } else { counts.in_memory() },
+            at_risk_bytes: if is_safe { 0 } else { counts.in_memory_bytes() },
             counts,
         }
     }

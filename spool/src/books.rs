@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::config::Config;
-use crate::dead;
+use crate::dead_read;
 use crate::error::{Error, FullCause};
 use crate::fault::Faults;
 use crate::index::Change;
@@ -326,6 +326,6 @@ impl Truth for Books {
                 sink(Change::Closed(info.summary()));
             }
         }
-        dead::replay(&self.layout.dead, 0, sink);
+        dead_read::replay(&self.layout.dead, 0, sink);
     }
 }

@@ -13,6 +13,8 @@ use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::checkpoint;
+use crate::dead::DeadLetter;
+use crate::dead_read;
 use crate::error::Error;
 use crate::frame::{Defect, FORMAT_VERSION};
 use crate::index_values::FrameEntry;
@@ -211,6 +213,17 @@ pub fn cat(
         }
         ControlFlow::Continue(())
     })
+}
+
+/// Shows the dead letters with their records, oldest first, until `visit` breaks off. Returns how many are damaged;
+/// those are left out.
+///
+/// # Errors
+/// [`Error::NewerVersion`], or [`Error::Io`] if the folder cannot be read.
+pub fn dead(dir: &Path, mut visit: impl FnMut(DeadLetter, Bytes) -> ControlFlow<()>) -> Result<u64, Error> {
+    let layout = Layout::new(dir);
+    layout.refuse_newer()?;
+    dead_read::visit(&layout.dead, &mut visit)
 }
 
 fn read_batch(file: &File, window: &mut Window, frame: &FrameInfo, from: u64) -> Option<Batch> {

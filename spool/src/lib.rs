@@ -56,6 +56,7 @@ mod codec;
 mod config;
 mod cursor;
 mod dead;
+mod dead_read;
 mod error;
 #[cfg_attr(any(test, feature = "fault"), doc(hidden))]
 #[cfg(any(test, feature = "fault"))]
@@ -83,6 +84,7 @@ mod segment;
 mod set_aside;
 mod shared;
 mod spool;
+mod spool_dead;
 mod state;
 mod stats;
 mod survey;
@@ -93,7 +95,7 @@ mod walk_tests;
 pub use appender::{Appended, Appender};
 pub use batch::Batch;
 pub use config::{Codec, Config, WhenFull};
-pub use dead::DeadLetter;
+pub use dead::{DeadLetter, NewDeadLetter};
 pub use error::{Error, FullCause};
 pub use frame::{Defect, FORMAT_VERSION, MAX_GROUP_BYTES, MAX_GROUP_RECORDS, MAX_RECORD_BYTES};
 pub use group::Group;

@@ -18,6 +18,7 @@ use crate::capacity::Capacity;
 use crate::checkpoint::{self, Checkpoint};
 use crate::config::Config;
 use crate::dead::{self, DeadLog};
+use crate::dead_read;
 use crate::error::Error;
 use crate::fault::Faults;
 use crate::frame::{HEADER_BYTES, Header};
@@ -175,10 +176,10 @@ fn open_dead(books: &Books, indexer: &Indexer) -> Result<DeadLog, Error> {
     let through = indexer.ask(ASK_TIMEOUT, |index| index.dead_through()).unwrap_or(0);
     let log = DeadLog::open(dir, books.spool_id, through, books.faults.clone())?;
     if indexer.is_ok() && through < log.next() {
-        dead::replay(dir, through, &mut |change| indexer.change_patiently(change, ASK_TIMEOUT));
+        dead_read::replay(dir, through, &mut |change| indexer.change_patiently(change, ASK_TIMEOUT));
     }
     let count = indexer.ask(ASK_TIMEOUT, |index| Ok(index.dead_count()));
-    let count = count.unwrap_or_else(|| dead::list_from_log(dir, 0, usize::MAX).len() as u64);
+    let count = count.unwrap_or_else(|| dead_read::list_from_log(dir, 0, usize::MAX).len() as u64);
     books.gauges.dead_letters.store(count, Ordering::Relaxed);
     books.gauges.dead_bytes.store(dead::size(dir), Ordering::Relaxed);
     Ok(log)

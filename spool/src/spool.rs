@@ -2,20 +2,17 @@
 //!
 //! Guarantees: there is one appender and one reader, because they are made here and cannot be cloned. When the
 //! last handle is dropped the state is saved, the threads have ended and the lock is free. Never appends or
-//! reads records: that is `appender` and `reader`.
+//! reads records: that is `appender` and `reader`. The dead letters are in `spool_dead`.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::appender::Appender;
-use crate::books::{Work, lock, now_ms};
+use crate::books::{Work, lock};
 use crate::config::Config;
-use crate::dead::{self, DeadLetter};
 use crate::error::Error;
-use crate::index::Change;
-use crate::index_values::DeadEntry;
 use crate::reader::Reader;
 use crate::shared::Shared;
 use crate::stats::{Recovery, Stats};
@@ -23,12 +20,6 @@ use crate::{maintain, recover};
 
 /// How long `sync` waits for the index after the checkpoint is durable.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long the index is asked for dead letters before their log is read instead.
-const DEAD_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Dead letters listed at once.
-const DEAD_PAGE: usize = 128;
 
 /// Keeps the spool open. The last one to go closes it.
 pub(crate) struct Handle {
@@ -75,7 +66,7 @@ impl Spool {
         Ok((Spool { handle }, appender, reader))
     }
 
-    fn shared(&self) -> &Shared {
+    pub(crate) fn shared(&self) -> &Shared {
         self.handle.shared()
     }
 
@@ -148,82 +139,6 @@ impl Spool {
             tracing::warn!("the index could not be flushed; the checkpoint holds the same");
         }
         Ok(())
-    }
-
-    /// Keeps a record that can never be delivered. Durable when this returns its id.
-    ///
-    /// # Errors
-    /// [`Error::Full`] if there is no room, [`Error::RecordTooLarge`], [`Error::Io`].
-    pub fn dead_put(&self, record: &[u8], reason: &str, unix_ms: u64) -> Result<u64, Error> {
-        let shared = self.shared();
-        let gauges = &shared.books.gauges;
-        let need = record.len() as u64 + reason.len() as u64;
-        shared
-            .capacity
-            .room(shared.disk_bytes(), need, Instant::now())
-            .map_err(|cause| Error::Full { cause })?;
-        let entry = lock(&shared.dead).put(record, reason, unix_ms, now_ms())?;
-        let id = entry.id;
-        gauges.dead_letters.fetch_add(1, Ordering::Relaxed);
-        gauges.dead_bytes.store(dead::size(&shared.books.layout.dead), Ordering::Relaxed);
-        shared.indexer.change(Change::Dead(entry));
-        Ok(id)
-    }
-
-    /// The dead letters, oldest first. Letters that come while it is read may be seen.
-    pub fn dead_list(&self) -> impl Iterator<Item = DeadLetter> + use<> {
-        let spool = self.clone();
-        let mut next = 0;
-        let mut page = Vec::new().into_iter();
-        std::iter::from_fn(move || {
-            if page.len() == 0 {
-                page = spool.dead_page(next, DEAD_PAGE).into_iter();
-            }
-            let entry: DeadEntry = page.next()?;
-            next = entry.id + 1;
-            Some(DeadLetter::from(entry))
-        })
-    }
-
-    /// A dead letter with its record. `None` if there is none with this id, or its bytes are damaged.
-    ///
-    /// # Errors
-    /// None at present; reserved for a disk that fails.
-    pub fn dead_get(&self, id: u64) -> Result<Option<(DeadLetter, Vec<u8>)>, Error> {
-        Ok(self.dead_entry(id).and_then(|entry| dead::read(&self.shared().books.layout.dead, &entry)))
-    }
-
-    /// Removes a dead letter. Durable when this returns; false if there was none with this id.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the removal cannot be written.
-    pub fn dead_remove(&self, id: u64) -> Result<bool, Error> {
-        let shared = self.shared();
-        if self.dead_entry(id).is_none() {
-            return Ok(false);
-        }
-        lock(&shared.dead).remove(id, now_ms())?;
-        shared.indexer.change(Change::DeadRemoved(id));
-        shared.books.gauges.dead_letters.fetch_sub(1, Ordering::Relaxed);
-        let oldest = self.dead_page(0, 1).first().map_or(u64::MAX, |entry| entry.segment);
-        lock(&shared.dead).delete_before(oldest)?;
-        shared.books.gauges.dead_bytes.store(dead::size(&shared.books.layout.dead), Ordering::Relaxed);
-        Ok(true)
-    }
-
-    fn dead_entry(&self, id: u64) -> Option<DeadEntry> {
-        self.dead_page(id, 1).into_iter().find(|entry| entry.id == id)
-    }
-
-    /// From the index; from the log itself while the index is not whole.
-    fn dead_page(&self, from: u64, limit: usize) -> Vec<DeadEntry> {
-        let shared = self.shared();
-        let indexed = if shared.indexer.is_ok() {
-            shared.indexer.ask(DEAD_TIMEOUT, move |index| index.dead_from(from, limit))
-        } else {
-            None
-        };
-        indexed.unwrap_or_else(|| dead::list_from_log(&shared.books.layout.dead, from, limit))
     }
 }
 

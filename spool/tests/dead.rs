@@ -4,14 +4,18 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use common::{config, fast_dir};
 use spillway_spool::fault::{Fault, plan};
-use spillway_spool::{Spool, WhenFull};
+use spillway_spool::{NewDeadLetter, Spool, WhenFull, inspect};
+
+/// Letters by number: reason, time, record.
+type Letters = BTreeMap<u64, (String, u64, Vec<u8>)>;
 
 /// What is listed, with the records.
-fn listed(spool: &Spool) -> BTreeMap<u64, (String, u64, Vec<u8>)> {
+fn listed(spool: &Spool) -> Letters {
     spool
         .dead_list()
         .map(|letter| {
@@ -128,6 +132,64 @@ fn a_torn_letter_is_cut_off_and_a_damaged_one_left_out() {
     let (spool, _appender, _reader) = Spool::open(config(dir.path())).unwrap();
     let ids: Vec<u64> = spool.dead_list().map(|letter| letter.id).collect();
     assert_eq!(ids, [1, 2, 4, 5]);
+    assert_eq!((seen(dir.path()).0.into_keys().collect::<Vec<_>>(), seen(dir.path()).1), (ids, 1));
     assert_eq!(spool.dead_put(b"next", "why", 1).unwrap(), 6);
     assert_eq!(spool.dead_get(6).unwrap().unwrap().1, b"next");
+}
+
+/// What is seen from outside, and how many are damaged.
+fn seen(dir: &Path) -> (Letters, u64) {
+    let mut seen = BTreeMap::new();
+    let damaged = inspect::dead(dir, |letter, record| {
+        assert_eq!(letter.bytes, record.len() as u64);
+        let new = seen.insert(letter.id, (letter.reason, letter.unix_ms, record.to_vec()));
+        assert!(new.is_none(), "a letter was shown twice");
+        ControlFlow::Continue(())
+    });
+    (seen, damaged.unwrap())
+}
+
+#[test]
+fn several_letters_share_a_write_and_are_seen_from_outside() {
+    let dir = fast_dir();
+    let (spool, _appender, _reader) = Spool::open(config(dir.path())).unwrap();
+    let records: Vec<Vec<u8>> = (0..300_u16).map(|n| vec![b'r'; usize::from(n) * 11]).collect();
+    let new = |record| NewDeadLetter { record, reason: "too large", unix_ms: 7 };
+    let letters: Vec<_> = records.iter().map(|r| new(r.as_slice())).collect();
+    let ids = spool.dead_put_all(&letters).unwrap();
+    assert_eq!(ids, (1..=300).collect::<Vec<_>>());
+    assert_eq!(spool.dead_next(), 301);
+    assert_eq!(spool.dead_put_all(&[]).unwrap(), [] as [u64; 0]);
+    assert_eq!(seen(dir.path()), (listed(&spool), 0));
+
+    assert_eq!(spool.dead_find(&[9, 400, 3]).iter().map(|l| l.id).collect::<Vec<_>>(), [3, 9]);
+    assert_eq!(spool.dead_read(&[9, 400]).pop().unwrap().1, records[8]);
+    let some: Vec<u64> = ids.iter().copied().filter(|id| id % 2 == 0).collect();
+    assert_eq!(spool.dead_remove_all(&some).unwrap(), 150);
+    assert_eq!(spool.dead_remove_all(&some).unwrap(), 0);
+    assert_eq!(spool.stats().dead_letters, 150);
+    assert_eq!(seen(dir.path()), (listed(&spool), 0));
+    assert_eq!(spool.dead_from(100, 2).iter().map(|l| l.id).collect::<Vec<_>>(), [101, 103]);
+    drop((spool, _appender, _reader));
+    std::fs::remove_dir_all(dir.path().join("index")).unwrap();
+    let before = seen(dir.path());
+    let (spool, _appender, _reader) = Spool::open(config(dir.path())).unwrap();
+    assert_eq!((listed(&spool), 0), before);
+}
+
+#[test]
+fn a_failed_write_keeps_none_of_its_letters() {
+    let dir = fast_dir();
+    let faults = plan(dir.path());
+    let (spool, _appender, _reader) = Spool::open(config(dir.path())).unwrap();
+    spool.dead_put(b"kept", "why", 1).unwrap();
+    faults.always("append.sync", Fault::Errno(5));
+    let letter = NewDeadLetter { record: b"not kept", reason: "why", unix_ms: 1 };
+    assert!(spool.dead_put_all(&[letter; 3]).is_err());
+    assert!(spool.dead_remove_all(&[1]).is_err());
+    faults.disarm("append.sync");
+    assert_eq!(seen(dir.path()).0.len(), 1);
+    assert_eq!(spool.dead_put_all(&[letter; 2]).unwrap(), [2, 3]);
+    assert_eq!(seen(dir.path()), (listed(&spool), 0));
+    assert_eq!(spool.stats().dead_letters, 3);
 }

@@ -8,6 +8,8 @@
 //! | [`upstream`] | X's filtered stream over HTTP, with faults by script |
 //! | [`kafka`] | a cluster that can be taken down, and a reader that sees all that is in a topic |
 //! | [`cluster`] | a real Kafka cluster, to be killed, frozen and cut off |
+//! | [`disk`] | a disk whose power fails and whose space ends |
+//! | [`damage`] | bad disks and bad hands: random damage to a spool's files |
 //! | [`oracle`] | what must have come out, counted the naive way from what went in |
 //! | [`numbered`] | a load of numbered records with checksums |
 //! | [`kcat`] | a reader that is another program |
@@ -19,6 +21,9 @@
 //! It shares no code with the daemon or the consumer, so that an error of theirs cannot hide here.
 
 pub mod cluster;
+pub mod damage;
+#[cfg(target_os = "linux")]
+pub mod disk;
 pub mod kafka;
 pub mod kcat;
 pub mod numbered;

@@ -120,6 +120,13 @@ impl Launch {
             }
         };
         command.args(["run", "--config"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null());
+        command.env("NO_COLOR", "1");
+        // They would be read as settings.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SPILLWAY_"))
+        {
+            command.env_remove(name);
+        }
         command
     }
 }

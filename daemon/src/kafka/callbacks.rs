@@ -105,7 +105,7 @@ impl Callbacks {
     }
 
     fn refused(&self, opaque: Opaque, reason: String) {
-        let refusal = match self.flight.envelope(opaque) {
+        let refusal = match self.flight.refuse(opaque) {
             Some(envelope) => {
                 Refusal::Replayed { flight: Arc::clone(&self.flight), opaque, envelope, reason }
             }
@@ -167,7 +167,7 @@ impl ClientContext for Callbacks {
 
 /// librdkafka's own log. Its errors are about connections: the breaker says what they come to, so they
 /// are details here.
-pub(super) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
+pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
     tracing::debug!(target: "librdkafka", ?level, facility, "{message}");
 }
 

@@ -95,7 +95,10 @@ impl Replay<'_> {
 
     /// A stop sends nothing new; it waits for what is in flight, while that can still land.
     fn is_finished(&self) -> bool {
-        let in_flight = self.session.as_ref().is_some_and(|s| s.flight.load().replay > 0);
+        let in_flight = self.session.as_ref().is_some_and(|s| {
+            let load = s.flight.load();
+            load.replay + load.refused > 0
+        });
         !in_flight || self.shared.breaker.state() == State::Open || self.shared.shutdown.is_overdue()
     }
 

@@ -1,28 +1,27 @@
 //! Spill: the only appender to the spool. While the lane is Spilling it takes the queue and writes it to
-//! disk in groups: one write and one fdatasync for what came within 10 ms or 1 MiB. It also keeps the
-//! dead letters and persists the source's cursor, never beyond what is durable.
+//! disk in groups: one write and one fdatasync for what came within 10 ms or 1 MiB. It also owns the dead
+//! letters (see [`crate::dead`]) and persists the source's cursor, never beyond what is durable.
 //!
 //! When the disk will not take a group, the group stays in hand and is tried again; the queue fills up
 //! and the stream waits. Nothing is dropped unless the configuration says so or the daemon must end.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use crossbeam_channel::Receiver;
 use spillway_service::errors::chain;
 use spillway_spool::{Appended, Appender, Group};
 
 use crate::circuit::State;
 use crate::config::{Journal, Order};
+use crate::dead::DeadLetters;
+use crate::dead::errand::{self, Errands};
 use crate::frontier::Cursor;
 use crate::kafka::Refusal;
 use crate::lane::Lane;
-use crate::ledger::{DropReason, Fate, unix_ms};
+use crate::ledger::{DropReason, Fate};
 use crate::pipeline::{CURSOR_KEY, Shared};
 use crate::queue::Popped;
 use crate::record::Record;
-use crate::ring::End;
 use crate::shutdown::Phase;
 use crate::tasks::LOOK_EVERY;
 
@@ -40,12 +39,17 @@ const CURSOR_EVERY: Duration = Duration::from_secs(1);
 const LAST_TRIES: Duration = Duration::from_secs(5);
 
 /// Runs until the daemon stops and everything is on disk.
-pub(crate) fn run(shared: &Shared, appender: Appender, refusals: Receiver<Refusal>) {
+pub(crate) fn run(
+    shared: &Shared,
+    appender: Appender,
+    refusals: Receiver<Refusal>,
+    orders: Receiver<errand::Order>,
+) {
     let mut spill = Spill {
         shared,
         appender,
-        refusals,
-        letters: VecDeque::new(),
+        letters: DeadLetters::new(shared, refusals),
+        errands: Errands::new(orders),
         hand: Vec::new(),
         group: Group::new(),
         since: Instant::now(),
@@ -63,9 +67,8 @@ pub(crate) fn run(shared: &Shared, appender: Appender, refusals: Receiver<Refusa
 struct Spill<'a> {
     shared: &'a Shared,
     appender: Appender,
-    refusals: Receiver<Refusal>,
-    /// Refusals that are not dead letters on disk yet.
-    letters: VecDeque<Refusal>,
+    letters: DeadLetters<'a>,
+    errands: Errands,
     /// The records of the group, in its order.
     hand: Vec<Record>,
     group: Group,
@@ -85,7 +88,8 @@ struct Spill<'a> {
 impl Spill<'_> {
     /// One round; true when all is done.
     fn step(&mut self) -> bool {
-        self.keep_dead_letters();
+        self.letters.round();
+        self.errands.step(&self.shared.spool, &mut self.appender, &self.shared.ledger);
         self.keep_cursor(false);
         let finishing = self.shared.shutdown.phase() >= Phase::Spilling;
         if self.must_commit(finishing) {
@@ -126,8 +130,9 @@ impl Spill<'_> {
             Popped::Empty => self.exhausted = false,
             Popped::Closed => {
                 self.exhausted = true;
-                if self.shared.shutdown.phase() < Phase::Spilling {
-                    // Closed, but produce may still give something back.
+                let waits_for_letters = self.hand.is_empty() && !self.letters.is_empty();
+                if self.shared.shutdown.phase() < Phase::Spilling || waits_for_letters {
+                    // Closed, but produce may still give something back, or the dead-letter topic answer.
                     self.shared.lane.wait_for(Lane::Direct, LOOK_EVERY);
                 }
             }
@@ -233,55 +238,6 @@ impl Spill<'_> {
         }
     }
 
-    fn keep_dead_letters(&mut self) {
-        self.letters.extend(self.refusals.try_iter());
-        while let Some(refusal) = self.letters.pop_front() {
-            if let Err(error) = self.keep_dead_letter(&refusal) {
-                if self.shared.storage.set(Some(chain(&error))) {
-                    tracing::error!(
-                        event = "spool_failed",
-                        error = chain(&error),
-                        "a dead letter cannot be written; it waits in memory"
-                    );
-                }
-                self.letters.push_front(refusal);
-                return;
-            }
-            self.settle_dead_letter(refusal);
-        }
-    }
-
-    fn keep_dead_letter(&mut self, refusal: &Refusal) -> Result<(), spillway_spool::Error> {
-        let (envelope, reason) = match refusal {
-            Refusal::Direct { record, reason } => {
-                let parts = record.parts();
-                let mut bytes = Vec::with_capacity(record.cost() + 128);
-                self.shared.labels.outgoing(&parts, &mut self.id).write_header(&mut bytes);
-                bytes.extend_from_slice(&record.value);
-                (Bytes::from(bytes), reason)
-            }
-            Refusal::Replayed { envelope, reason, .. } => (envelope.clone(), reason),
-        };
-        let id = self.shared.spool.dead_put(&envelope, reason, unix_ms())?;
-        tracing::error!(
-            event = "record_refused",
-            dead_letter = id,
-            bytes = envelope.len(),
-            reason,
-            "Kafka refuses a record for itself; it is kept as a dead letter"
-        );
-        Ok(())
-    }
-
-    fn settle_dead_letter(&self, refusal: Refusal) {
-        match refusal {
-            Refusal::Direct { record, .. } => {
-                self.shared.ledger.settle(record, Fate::Dropped(DropReason::Refused))
-            }
-            Refusal::Replayed { flight, opaque, .. } => drop(flight.finish(opaque, End::Refused)),
-        }
-    }
-
     fn keep_cursor(&mut self, now: bool) {
         if !self.shared.ledger.frontier().tracks() || (!now && self.cursor_at.elapsed() < CURSOR_EVERY) {
             return;
@@ -306,8 +262,8 @@ impl Spill<'_> {
     fn finish(&mut self) -> bool {
         let began = *self.finishing_since.get_or_insert_with(Instant::now);
         let empty = self.exhausted && self.hand.is_empty() && self.letters.is_empty();
-        let hopeless =
-            self.retry_at.is_some() && self.shared.shutdown.is_overdue() && began.elapsed() >= LAST_TRIES;
+        let stuck = self.retry_at.is_some() || self.letters.is_stuck();
+        let hopeless = stuck && self.shared.shutdown.is_overdue() && began.elapsed() >= LAST_TRIES;
         if !empty && !hopeless {
             return false;
         }
@@ -333,12 +289,7 @@ impl Spill<'_> {
             self.shared.ledger.settle(record, Fate::Dropped(DropReason::Shutdown));
             lost += 1;
         }
-        for refusal in std::mem::take(&mut self.letters) {
-            if let Refusal::Direct { record, .. } = refusal {
-                self.shared.ledger.settle(record, Fate::Dropped(DropReason::Shutdown));
-                lost += 1;
-            }
-        }
+        lost += self.letters.give_up();
         tracing::error!(
             event = "lost_at_shutdown",
             records = lost,

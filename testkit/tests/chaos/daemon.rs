@@ -11,12 +11,12 @@ use crate::load::Load;
 use crate::plan::Mode;
 
 /// `shutdown.drain_deadline` of the configuration.
-pub const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
+pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(3);
 /// A stop may take so much longer than its deadline: the recall of what is in flight, and the disk.
 const STOP_MARGIN: Duration = Duration::from_secs(6);
 
 /// The daemon.
-pub struct Daemon {
+pub(crate) struct Daemon {
     launch: Launch,
     mode: Mode,
     program: Option<Program>,
@@ -26,17 +26,17 @@ pub struct Daemon {
     /// The first so many records of this life were all settled at one moment.
     clean: u64,
     /// What its ends allow to be lost.
-    pub allowances: Vec<Allowance>,
+    pub(crate) allowances: Vec<Allowance>,
     /// Records that it counted as damaged.
-    pub quarantined: u64,
+    pub(crate) quarantined: u64,
     /// The most memory that a life took, KiB.
-    pub rss_max_kib: u64,
+    pub(crate) rss_max_kib: u64,
     /// The longest stop.
-    pub slowest_stop: Duration,
+    pub(crate) slowest_stop: Duration,
 }
 
 impl Daemon {
-    pub fn new(launch: Launch, mode: Mode) -> Self {
+    pub(crate) fn new(launch: Launch, mode: Mode) -> Self {
         Self {
             launch,
             mode,
@@ -52,11 +52,11 @@ impl Daemon {
     }
 
     /// Where its log is.
-    pub fn log(&self) -> std::path::PathBuf {
+    pub(crate) fn log(&self) -> std::path::PathBuf {
         self.launch.log()
     }
 
-    pub fn start(&mut self, load: &Load) -> Outcome {
+    pub(crate) fn start(&mut self, load: &Load) -> Outcome {
         load.settle()?;
         (self.began, self.last, self.clean) = (load.served(), None, 0);
         self.program = Some(Program::start(&self.launch)?);
@@ -64,7 +64,7 @@ impl Daemon {
     }
 
     /// Its status; fails if it breaks what must always hold.
-    pub fn look(&mut self) -> Outcome<Status> {
+    pub(crate) fn look(&mut self) -> Outcome<Status> {
         let always = self.mode.always;
         let program = self.running()?;
         let status = program.status()?;
@@ -85,14 +85,14 @@ impl Daemon {
     }
 
     /// Whether it has read and delivered all that was served.
-    pub fn is_drained(&mut self, load: &Load) -> Outcome<bool> {
+    pub(crate) fn is_drained(&mut self, load: &Load) -> Outcome<bool> {
         let status = self.look()?;
         let (pid, began) = (self.running()?.pid(), self.began);
         Ok(status.is_idle() && status.breaker == "closed" && load.is_read(pid, began, status.received)?)
     }
 
     /// SIGKILL. `before` is done between the last look and the kill, such as a power cut.
-    pub fn kill(
+    pub(crate) fn kill(
         &mut self,
         load: &Load,
         reason: &'static str,
@@ -106,7 +106,7 @@ impl Daemon {
     }
 
     /// SIGTERM: it must end with success, in time.
-    pub fn stop(&mut self, load: &Load) -> Outcome {
+    pub(crate) fn stop(&mut self, load: &Load) -> Outcome {
         self.look()?;
         let Stopped { status, took, received } = self.take()?.terminate(DRAIN_DEADLINE + STOP_MARGIN)?;
         if !status.success() {
@@ -126,7 +126,7 @@ impl Daemon {
     }
 
     /// Looks every now and then until `until`, or until `done`. Returns whether it was done.
-    pub fn watch(
+    pub(crate) fn watch(
         &mut self,
         until: Instant,
         every: Duration,
@@ -145,7 +145,7 @@ impl Daemon {
     }
 
     /// What it said last, for an error.
-    pub fn last_words(&self) -> String {
+    pub(crate) fn last_words(&self) -> String {
         let tail = self.program.as_ref().map(Program::tail).unwrap_or_default();
         format!("last status {:?}\nlog {}:\n{tail}", self.last, self.log().display())
     }

@@ -19,13 +19,13 @@ const TICK: Duration = Duration::from_millis(10);
 const CLOSING: Duration = Duration::from_secs(10);
 
 /// A running source.
-pub enum Load {
+pub(crate) enum Load {
     Http(Upstream),
     File(Writer),
 }
 
 impl Load {
-    pub fn start(file: bool, load: Numbered, rate: u64, dir: &Path) -> Outcome<Self> {
+    pub(crate) fn start(file: bool, load: Numbered, rate: u64, dir: &Path) -> Outcome<Self> {
         if file {
             return Ok(Self::File(Writer::start(load, rate, dir.join("events.ndjson"))?));
         }
@@ -34,7 +34,7 @@ impl Load {
     }
 
     /// The `[source]` table.
-    pub fn config(&self) -> String {
+    pub(crate) fn config(&self) -> String {
         let what = match self {
             Self::Http(upstream) => format!("type = 'http_ndjson'\nurl = '{}'", upstream.url()),
             Self::File(writer) => format!("type = 'file'\npath = '{}'", writer.path.display()),
@@ -43,7 +43,7 @@ impl Load {
     }
 
     /// The last number that was served.
-    pub fn served(&self) -> u64 {
+    pub(crate) fn served(&self) -> u64 {
         match self {
             Self::Http(upstream) => upstream.served(),
             Self::File(writer) => writer.written.load(Ordering::Acquire),
@@ -51,12 +51,12 @@ impl Load {
     }
 
     /// Whether the daemon can read again what it has read.
-    pub fn can_resume(&self) -> bool {
+    pub(crate) fn can_resume(&self) -> bool {
         matches!(self, Self::File(_))
     }
 
     /// Waits until the last daemon's connection is known to be over; what it was served is final then.
-    pub fn settle(&self) -> Outcome {
+    pub(crate) fn settle(&self) -> Outcome {
         let Self::Http(upstream) = self else { return Ok(()) };
         let deadline = Instant::now() + CLOSING;
         while upstream.connections().iter().any(|connection| connection.ended.is_none()) {
@@ -69,7 +69,7 @@ impl Load {
     }
 
     /// Serves nothing more.
-    pub fn pause(&mut self) -> Outcome {
+    pub(crate) fn pause(&mut self) -> Outcome {
         match self {
             Self::Http(upstream) => upstream.pause(),
             Self::File(writer) => writer.finish()?,
@@ -79,7 +79,7 @@ impl Load {
 
     /// Whether the daemon `pid`, which has received `received` records of those after number `began`, has
     /// read all that was served.
-    pub fn is_read(&self, pid: u32, began: u64, received: u64) -> Outcome<bool> {
+    pub(crate) fn is_read(&self, pid: u32, began: u64, received: u64) -> Outcome<bool> {
         match self {
             Self::Http(upstream) => Ok(received >= upstream.served() - began),
             Self::File(writer) => writer.is_read_by(pid),
@@ -88,7 +88,7 @@ impl Load {
 }
 
 /// Appends records to a file.
-pub struct Writer {
+pub(crate) struct Writer {
     path: PathBuf,
     written: Arc<AtomicU64>,
     stopping: Arc<AtomicBool>,

@@ -7,11 +7,11 @@ use std::time::Duration;
 use spillway_testkit::rng::Rng;
 
 /// Faults in one round. Then all is healed and judged.
-pub const STEPS_PER_ROUND: usize = 4;
+pub(crate) const STEPS_PER_ROUND: usize = 4;
 
 /// What can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// All brokers are killed.
     BrokersKilled,
     /// One broker is killed.
@@ -74,12 +74,12 @@ impl Kind {
     ];
 
     /// Every kind.
-    pub fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         Self::DECK.into_iter().map(|(kind, _)| kind)
     }
 
     /// Its name in `SPILLWAY_CHAOS_ONLY` and in the report.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::BrokersKilled => "brokers-killed",
             Self::OneKilled => "one-killed",
@@ -103,31 +103,33 @@ impl Kind {
     }
 
     /// The kind of this name.
-    pub fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::all().find(|kind| kind.name() == name)
     }
 
     /// Whether it hits the daemon in one moment, rather than lasting a while.
-    pub fn is_blow(self) -> bool {
+    pub(crate) fn is_blow(self) -> bool {
         matches!(self, Self::DaemonKilled | Self::DaemonStopped | Self::PowerCut | Self::SpoolDamaged)
     }
 
     /// Whether no broker answers while it lasts, without a connection that breaks: only the time without
     /// an acknowledgement can tell.
-    pub fn is_silent(self) -> bool {
+    pub(crate) fn is_silent(self) -> bool {
         matches!(self, Self::BrokersFrozen | Self::NetworkBlackhole)
     }
 }
 
 /// How a round's daemon is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mode {
+pub(crate) struct Mode {
     /// `journal = "always"`, else `"outage"`.
-    pub always: bool,
+    pub(crate) always: bool,
     /// `order = "fresh"`, else `"arrival"`.
-    pub fresh: bool,
+    pub(crate) fresh: bool,
     /// A file as the source, else an HTTP stream.
-    pub file: bool,
+    pub(crate) file: bool,
+    /// A topic for dead letters, else the spool alone.
+    pub(crate) letters: bool,
 }
 
 impl std::fmt::Display for Mode {
@@ -135,21 +137,22 @@ impl std::fmt::Display for Mode {
         let journal = if self.always { "always" } else { "outage" };
         let order = if self.fresh { "fresh" } else { "arrival" };
         let source = if self.file { "file" } else { "http" };
-        write!(f, "journal {journal}, order {order}, source {source}")
+        let letters = if self.letters { "topic" } else { "spool" };
+        write!(f, "journal {journal}, order {order}, source {source}, dead letters {letters}")
     }
 }
 
 /// One disturbance: a fault that lasts, a blow to the daemon, or a blow in the middle of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Step {
+pub(crate) struct Step {
     /// What lasts.
-    pub fault: Option<Kind>,
+    pub(crate) fault: Option<Kind>,
     /// What hits the daemon in the middle.
-    pub blow: Option<Kind>,
+    pub(crate) blow: Option<Kind>,
     /// How long it lasts.
-    pub hold: Duration,
+    pub(crate) hold: Duration,
     /// How long all is well afterwards.
-    pub calm: Duration,
+    pub(crate) calm: Duration,
 }
 
 impl std::fmt::Display for Step {
@@ -161,20 +164,20 @@ impl std::fmt::Display for Step {
 
 /// One round.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Round {
+pub(crate) struct Round {
     /// From 1.
-    pub number: u64,
+    pub(crate) number: u64,
     /// Seed of all that is random in the round and not said here.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// The daemon's settings.
-    pub mode: Mode,
+    pub(crate) mode: Mode,
     /// The disturbances.
-    pub steps: Vec<Step>,
+    pub(crate) steps: Vec<Step>,
 }
 
 /// The rounds of a seed, one after the other, without end.
 #[derive(Debug)]
-pub struct Schedule {
+pub(crate) struct Schedule {
     rng: Rng,
     possible: Vec<Kind>,
     only: Option<Kind>,
@@ -184,16 +187,20 @@ pub struct Schedule {
 
 impl Schedule {
     /// The schedule of `seed` with the kinds that are possible here; with `only` this kind comes up alone.
-    pub fn new(seed: u64, possible: Vec<Kind>, only: Option<Kind>) -> Self {
+    pub(crate) fn new(seed: u64, possible: Vec<Kind>, only: Option<Kind>) -> Self {
         Self { rng: Rng::new(seed), possible, only, deck: VecDeque::new(), rounds: 0 }
     }
 
     /// The next round.
-    pub fn round(&mut self) -> Round {
+    pub(crate) fn round(&mut self) -> Round {
         self.rounds += 1;
         let seed = self.rng.next_u64();
-        let mode =
-            Mode { always: self.rng.chance(0.4), fresh: self.rng.chance(0.3), file: self.rng.chance(0.4) };
+        let mode = Mode {
+            always: self.rng.chance(0.4),
+            fresh: self.rng.chance(0.3),
+            file: self.rng.chance(0.4),
+            letters: self.rng.chance(0.5),
+        };
         let mut round = Round { number: self.rounds, seed, mode, steps: Vec::new() };
         for _ in 0..STEPS_PER_ROUND {
             // A second damage could not be told from the first in the daemon's counts.
@@ -270,7 +277,9 @@ mod tests {
     #[test]
     fn only_one_kind_comes_up_when_asked_and_names_are_read_back() {
         let mut schedule = Schedule::new(1, Kind::all().collect(), Some(Kind::Dns));
-        assert!(schedule.round().steps.iter().all(|step| step.fault == Some(Kind::Dns) && step.blow.is_none()));
+        assert!(
+            schedule.round().steps.iter().all(|step| step.fault == Some(Kind::Dns) && step.blow.is_none())
+        );
         for kind in Kind::all() {
             assert_eq!(Kind::named(kind.name()), Some(kind));
         }
