@@ -21,6 +21,9 @@ fn with_defaults() -> String {
     };
     let secretive = [
         "ca_file",
+        "cert_file",
+        "key_file",
+        "key_password_file",
         "username",
         "password_file",
         "region",
