@@ -101,6 +101,13 @@ impl Config {
         ]
     }
 
+    /// What an operator should know about the configuration although it is valid.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let key = self.store.access_key.as_ref().and_then(|key| key.secret.warning());
+        key.into_iter().chain(self.kafka.warnings()).collect()
+    }
+
     /// Reads the file at `path`.
     ///
     /// # Errors

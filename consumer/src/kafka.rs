@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
+use spillway_service::kafka::Access;
 
 use crate::checkpoint::Checkpoint;
 use crate::config::Config;
@@ -43,13 +44,18 @@ pub(crate) enum GroupEvent {
 }
 
 /// Collects what the client reports while it is polled.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Context {
+    access: Access,
     events: Mutex<VecDeque<GroupEvent>>,
     is_closing: AtomicBool,
 }
 
 impl Context {
+    fn new(access: Access) -> Self {
+        Self { access, events: Mutex::default(), is_closing: AtomicBool::new(false) }
+    }
+
     /// What has been reported since the last call, oldest first.
     pub(crate) fn take(&self) -> VecDeque<GroupEvent> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
@@ -60,7 +66,16 @@ impl Context {
     }
 }
 
+/// Longest wait for credentials, far below what the group allows between two polls.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(2);
+
 impl ClientContext for Context {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Ok(self.access.token(TOKEN_PATIENCE)?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
             // What librdkafka calls an error it goes on trying to mend: nothing is lost by it.
@@ -81,6 +96,7 @@ impl ClientContext for Context {
     /// Polling gives the same error to the run, which knows what it means; only the reason is more here.
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(target: "librdkafka", %error, "{reason}");
+        self.access.heard(&error, reason);
     }
 }
 
@@ -129,7 +145,7 @@ pub(crate) fn connect(config: &Config) -> KafkaResult<Client> {
     if client.get("client.id").is_none() {
         client.set("client.id", "spillway-consumer");
     }
-    let client: Client = client.create_with_context(Context::default())?;
+    let client: Client = client.create_with_context(Context::new(config.kafka.access()))?;
     client.subscribe(&[&config.topic])?;
     Ok(client)
 }

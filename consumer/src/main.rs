@@ -78,6 +78,9 @@ fn check_command(path: &Path) -> Exit {
         Ok(config) => {
             let tables: Vec<_> = config.tables.iter().map(|table| table.name.as_str()).collect();
             let store = &config.store.url;
+            for warning in config.warnings() {
+                complain(&format!("warning: {warning}"), Exit::Success);
+            }
             show(&format!(
                 "{} is good: topic {} to {} in {store}",
                 path.display(),
@@ -96,6 +99,9 @@ fn run_command(path: &Path, drain: bool) -> Exit {
     };
     if let Err(error) = logging::init(&config.log_level) {
         return complain(&chain(&error), Exit::Config);
+    }
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
     }
     let control = Control::new();
     if drain {

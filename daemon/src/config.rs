@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use spillway_service::kafka::KafkaSettings;
-use spillway_service::secret::Secret;
+use spillway_service::secret::{Address, Secret};
 use spillway_service::settings::{self, Environment, Problems, Section, Size};
 use spillway_spool::{Codec, WhenFull};
 
@@ -90,8 +90,8 @@ pub enum SourceKind {
 /// An HTTP stream.
 #[derive(Debug, Clone)]
 pub struct HttpConfig {
-    /// Address.
-    pub url: String,
+    /// Address; its query may carry a token.
+    pub url: Address,
     /// Bearer token.
     pub bearer_token: Option<Secret>,
     /// Longest wait for a connection and for the response's head.
@@ -184,6 +184,16 @@ pub struct BreakerConfig {
 }
 
 impl Config {
+    /// What an operator should know about the configuration although it is valid.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let token = match &self.source.kind {
+            SourceKind::HttpNdjson(http) => http.bearer_token.as_ref(),
+            SourceKind::File(_) => None,
+        };
+        token.and_then(Secret::warning).into_iter().chain(self.kafka.settings.warnings()).collect()
+    }
+
     /// Reads the file at `path`.
     ///
     /// # Errors
@@ -253,6 +263,13 @@ fn http(section: &Section<'_>) -> HttpConfig {
     let https = url.starts_with("https://");
     if !url.is_empty() && !https && !url.starts_with("http://") {
         section.problem("url", "must begin with http:// or https://");
+    }
+    let url = Address::new(url);
+    if url.has_user() {
+        section.problem(
+            "url",
+            "must not hold a user name or password; use bearer_token_file or bearer_token_credential",
+        );
     }
     if https && !cfg!(feature = "tls") {
         section.problem("url", "https needs a spillwayd built with --features tls");

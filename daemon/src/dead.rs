@@ -124,7 +124,7 @@ impl<'a> DeadLetters<'a> {
         Self {
             shared,
             refusals,
-            topic: DeadTopic::of(&shared.config.kafka),
+            topic: DeadTopic::of(&shared.config.kafka, shared.kafka.access()),
             tree: VecDeque::new(),
             retry_at: None,
             stopping_since: None,

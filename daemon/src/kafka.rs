@@ -11,7 +11,7 @@ mod batch_limit;
 mod callbacks;
 mod probe;
 
-use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer, PurgeConfig, ThreadedProducer};
+use spillway_service::kafka::Access;
 
 use crate::circuit::Input;
 use crate::config::KafkaConfig;
@@ -89,6 +90,7 @@ pub enum Refusal {
 /// The connection, shared by produce, replay and the breaker.
 pub struct Kafka {
     producer_config: ClientConfig,
+    access: Access,
     window: Window,
     topic: String,
     ledger: Arc<Ledger>,
@@ -153,6 +155,7 @@ impl Kafka {
     ) -> Self {
         Self {
             producer_config: producer_config(config),
+            access: config.settings.access(),
             window: config.window,
             topic: config.topic.clone(),
             ledger,
@@ -216,16 +219,18 @@ impl Kafka {
             return Ok(Arc::clone(session));
         }
         let flight = Arc::new(InFlight::default());
-        let callbacks = Callbacks::new(
-            Arc::clone(&flight),
-            Arc::clone(&self.ledger),
-            Arc::clone(&self.acks),
-            self.signals.clone(),
-            self.refusals.clone(),
-            BatchLimit::new(&self.batch_bytes),
-        );
-        let mut config = self.producer_config.clone();
-        callbacks.batch_limit().apply(&mut config);
+        let callbacks = Callbacks {
+            flight: Arc::clone(&flight),
+            ledger: Arc::clone(&self.ledger),
+            acks: Arc::clone(&self.acks),
+            signals: self.signals.clone(),
+            refusals: self.refusals.clone(),
+            batch_limit: BatchLimit::new(&self.batch_bytes),
+            access: self.access.clone(),
+            failure_told: AtomicBool::new(false),
+        };
+        let mut config = self.access.renewed(&self.producer_config);
+        callbacks.batch_limit.apply(&mut config);
         let producer = config.create_with_context(callbacks)?;
         let number = self.sessions.fetch_add(1, Ordering::Relaxed) + 1;
         let session = Arc::new(Session { number, flight, producer, recalled: RwLock::new(false) });
@@ -244,6 +249,11 @@ impl Kafka {
         let records = session.flight.recall();
         reap(session);
         records
+    }
+
+    /// The credentials, which all clients of this daemon share.
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
     }
 
     /// The gates of the topic's partitions.

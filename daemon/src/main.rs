@@ -38,9 +38,12 @@ fn main() -> ExitCode {
     exit.into()
 }
 
-#[expect(clippy::print_stdout, reason = "the answer of a command")]
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "the answer of a command")]
 fn check(path: &Path) -> Exit {
     let Some(config) = read(path) else { return Exit::Config };
+    for warning in config.warnings() {
+        eprintln!("warning: {warning}");
+    }
     println!(
         "{} is valid: {} -> Kafka topic {:?}, spool in {}",
         path.display(),
@@ -62,6 +65,9 @@ fn run(path: &Path) -> Exit {
     if let Err(error) = logging::init(&config.log_level) {
         eprintln!("spillwayd: {}", chain(&error));
         return Exit::Failed;
+    }
+    for warning in config.warnings() {
+        tracing::warn!(event = "configuration_warning", "{warning}");
     }
     let signals = match Signals::new() {
         Ok(signals) => signals,

@@ -25,7 +25,7 @@ use spillway_testkit::upstream::Options;
 
 const DEAD: &str = "events.dead";
 const DEAD_PARTITIONS: i32 = 2;
-const TOO_LARGE: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE;
+const INVALID: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD;
 const URL_OF_NOBODY: &str = "http://127.0.0.1:9/stream";
 
 /// A rig with a dead-letter topic.
@@ -218,7 +218,7 @@ fn what_both_topics_refuse_is_kept_in_the_tree_and_can_be_retried() {
     let rig = rig();
     let upstream = rig.upstream(33, 50, Options { rate: 5_000, pause_at: Some(1), ..Options::default() });
     // The first produce request is the record's, the second its dead letter's.
-    rig.mock.request_errors(ApiKey::Produce, &[TOO_LARGE, TOO_LARGE]).unwrap();
+    rig.mock.request_errors(ApiKey::Produce, &[INVALID, INVALID]).unwrap();
     let program = Program::start(rig.dir.path(), &with_kafka(&rig, &upstream.url(), WITH_TOPIC));
     wait_until("it is in the tree", || program.figure("/spool/dead_letters") == 1);
     assert_eq!((program.figure("/counts/dead_topic"), program.figure("/counts/dead_spool")), (0, 1));

@@ -11,6 +11,9 @@
 //! | [`disk`] | a disk whose power fails and whose space ends |
 //! | [`damage`] | bad disks and bad hands: random damage to a spool's files |
 //! | [`oracle`] | what must have come out, counted the naive way from what went in |
+//! | [`numbered`] | a load of numbered records with checksums |
+//! | [`kcat`] | a reader that is another program |
+//! | [`program`] | the real spillwayd as a process |
 //! | [`samples`] | recordings of real streams, where they are at hand |
 //!
 //! It guarantees that the same seed gives the same bytes, and that its counts are exact: what it
@@ -22,7 +25,10 @@ pub mod damage;
 #[cfg(target_os = "linux")]
 pub mod disk;
 pub mod kafka;
+pub mod kcat;
+pub mod numbered;
 pub mod oracle;
+pub mod program;
 pub mod rng;
 pub mod samples;
 pub mod tweets;

@@ -3,8 +3,9 @@
 //! daemon or the consumer.
 //!
 //! [`Recount`] says what the tables must hold, [`compare_delivery`] whether every record is in the
-//! topic, once, unchanged and in order.
+//! topic, once, unchanged and in order. [`chaos`] judges a run with faults, in which some may be missing.
 
+pub mod chaos;
 mod delivery;
 mod recount;
 #[cfg(test)]

@@ -21,6 +21,9 @@ fn with_defaults() -> String {
     };
     let secretive = [
         "ca_file",
+        "cert_file",
+        "key_file",
+        "key_password_file",
         "username",
         "password_file",
         "region",
@@ -55,7 +58,7 @@ fn what_the_sample_calls_defaults_are_the_defaults() {
     let config = Config::parse("c.toml", &text, &env(&[])).unwrap();
     assert_eq!(config.time, TimeSettings::default());
     assert_eq!(config.log_level, "info");
-    assert!(!config.kafka.security.tls && config.kafka.security.sasl.is_none());
+    assert!(!config.kafka.security().tls && config.kafka.security().sasl.is_none());
 }
 
 #[test]

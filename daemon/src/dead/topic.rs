@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, ProducerContext, ThreadedProducer};
+use spillway_service::kafka::Access;
 
 use super::Letter;
 use crate::config::KafkaConfig;
@@ -45,6 +47,7 @@ pub(super) struct Landed {
 /// The topic, and the letters on their way to it.
 pub(super) struct DeadTopic {
     config: ClientConfig,
+    access: Access,
     topic: String,
     producer: Option<ThreadedProducer<Reports>>,
     in_flight: BTreeMap<Ticket, Letter>,
@@ -57,11 +60,12 @@ pub(super) struct DeadTopic {
 
 impl DeadTopic {
     /// The topic of the configuration, if it names one. Nothing is connected before the first letter.
-    pub(super) fn of(kafka: &KafkaConfig) -> Option<Self> {
+    pub(super) fn of(kafka: &KafkaConfig, access: &Access) -> Option<Self> {
         let topic = kafka.dead_letter_topic.clone()?;
         let (reports_in, reports) = unbounded();
         Some(Self {
             config: client_config(kafka),
+            access: access.clone(),
             topic,
             producer: None,
             in_flight: BTreeMap::new(),
@@ -103,8 +107,8 @@ impl DeadTopic {
         let producer = match &self.producer {
             Some(producer) => producer,
             None => {
-                let reports = Reports { reports: self.reports_in.clone() };
-                self.producer.insert(self.config.create_with_context(reports)?)
+                let reports = Reports { reports: self.reports_in.clone(), access: self.access.clone() };
+                self.producer.insert(self.access.renewed(&self.config).create_with_context(reports)?)
             }
         };
         let refused_ms = letter.refused_ms.to_string();
@@ -211,6 +215,7 @@ struct Report {
 /// Passes the delivery reports on to spill.
 struct Reports {
     reports: Sender<Report>,
+    access: Access,
 }
 
 impl ProducerContext for Reports {
@@ -224,6 +229,13 @@ impl ProducerContext for Reports {
 }
 
 impl ClientContext for Reports {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    /// Waits for nothing: the prober has had the credentials fetched.
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Ok(self.access.token(Duration::ZERO)?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log_of_client(level, facility, message);
     }
@@ -248,7 +260,7 @@ mod tests {
         // Nobody listens at port 9 of this host.
         let settings = KafkaSettings::plain("127.0.0.1:9");
         let kafka = KafkaConfig { settings, dead_letter_topic: Some("dead".to_owned()), ..config.kafka };
-        DeadTopic::of(&kafka).unwrap()
+        DeadTopic::of(&kafka, &kafka.settings.access()).unwrap()
     }
 
     fn letter(len: usize) -> Letter {

@@ -3,13 +3,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
+use spillway_service::kafka::Access;
 
 use super::batch_limit::BatchLimit;
 use super::{Refusal, Signal};
@@ -57,34 +60,18 @@ impl From<&KafkaError> for Failure {
 
 /// The callbacks of one session.
 pub(crate) struct Callbacks {
-    flight: Arc<InFlight>,
-    ledger: Arc<Ledger>,
-    acks: Arc<AtomicU64>,
-    signals: Sender<Signal>,
-    refusals: Sender<Refusal>,
-    batch_limit: BatchLimit,
+    pub(super) flight: Arc<InFlight>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) acks: Arc<AtomicU64>,
+    pub(super) signals: Sender<Signal>,
+    pub(super) refusals: Sender<Refusal>,
+    pub(super) batch_limit: BatchLimit,
+    pub(super) access: Access,
     /// One failed delivery opens the breaker; thousands more would only fill its channel.
-    failure_told: AtomicBool,
+    pub(super) failure_told: AtomicBool,
 }
 
 impl Callbacks {
-    pub(super) fn new(
-        flight: Arc<InFlight>,
-        ledger: Arc<Ledger>,
-        acks: Arc<AtomicU64>,
-        signals: Sender<Signal>,
-        refusals: Sender<Refusal>,
-        batch_limit: BatchLimit,
-    ) -> Self {
-        let failure_told = AtomicBool::new(false);
-        Self { flight, ledger, acks, signals, refusals, batch_limit, failure_told }
-    }
-
-    /// The limit that the session keeps.
-    pub(super) fn batch_limit(&self) -> &BatchLimit {
-        &self.batch_limit
-    }
-
     fn acked(&self, opaque: Opaque) {
         self.acks.fetch_add(1, Ordering::Relaxed);
         if let Some(Landed::Direct(record)) = self.flight.finish(opaque, End::Acked) {
@@ -166,12 +153,20 @@ impl ProducerContext for Callbacks {
 }
 
 impl ClientContext for Callbacks {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    /// Waits for nothing: reports come through this thread. The prober has had the credentials fetched.
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Ok(self.access.token(Duration::ZERO)?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka reports an error");
+        self.access.heard(&error, reason);
         match error.rdkafka_error_code() {
             Some(RDKafkaErrorCode::AllBrokersDown) => self.tell(Input::AllBrokersDown),
             Some(RDKafkaErrorCode::Fatal) => self.tell(Input::Fatal(reason.to_owned())),

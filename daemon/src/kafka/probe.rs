@@ -1,15 +1,17 @@
 //! Asks the brokers whether the topic can be written: a metadata request on a thread of its own, so
 //! that no task ever blocks on it. One request at a time.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rdkafka::ClientContext;
+use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
+use spillway_service::kafka::{Access, Refusal};
 
 use super::{Kafka, Signal, callbacks, set_reconnect_defaults};
 use crate::config::KafkaConfig;
@@ -26,7 +28,8 @@ impl Prober {
         client.set("client.id", "spillwayd-probe");
         set_reconnect_defaults(&mut client, config);
         let (requests, inbox) = bounded(1);
-        let worker = Worker { client, kafka, timeout, producer: None };
+        let access = config.settings.access();
+        let worker = Worker { client, access, kafka, timeout, producer: None };
         std::thread::Builder::new().name("prober".to_owned()).spawn(move || worker.run(&inbox))?;
         Ok(Self { requests })
     }
@@ -38,8 +41,12 @@ impl Prober {
     }
 }
 
+/// How long the client's events are served, of which each call would else give one.
+const SERVE: Duration = Duration::from_millis(20);
+
 struct Worker {
     client: ClientConfig,
+    access: Access,
     kafka: Arc<Kafka>,
     timeout: Duration,
     producer: Option<BaseProducer<Quiet>>,
@@ -60,7 +67,8 @@ impl Worker {
     }
 
     fn probe(&mut self) -> Result<Vec<bool>, String> {
-        let leaders = self.leaders().map_err(|error| error.to_string())?;
+        let leaders = self.leaders().map_err(|error| self.explain(&error))?;
+        self.access.accepted();
         let topic = &self.kafka.topic;
         if leaders.is_empty() {
             return Err(format!("topic {topic:?} does not exist or has no partitions"));
@@ -81,12 +89,27 @@ impl Worker {
         Ok(leaders)
     }
 
+    /// What went wrong. "Timed out" is all that the request says of a login that the brokers refuse: the
+    /// client knows more.
+    fn explain(&self, error: &KafkaError) -> String {
+        self.access.heard(error, &error.to_string());
+        let Some(producer) = &self.producer else { return error.to_string() };
+        producer.poll(SERVE);
+        let refused = producer.context().refused.lock().unwrap_or_else(PoisonError::into_inner).take();
+        refused.map_or_else(|| error.to_string(), |reason| format!("{error}: {reason}"))
+    }
+
     /// For each partition of the topic, whether it has a leader.
     fn leaders(&mut self) -> Result<Vec<bool>, KafkaError> {
         let producer = match &self.producer {
             Some(producer) => producer,
-            None => self.producer.insert(self.client.create_with_context(Quiet)?),
+            None => {
+                let quiet = Quiet { access: self.access.clone(), refused: Mutex::default() };
+                self.producer.insert(self.access.renewed(&self.client).create_with_context(quiet)?)
+            }
         };
+        // Gives the client the token that it waits for.
+        producer.poll(SERVE);
         let metadata = producer.client().fetch_metadata(Some(&self.kafka.topic), self.timeout)?;
         let Some(topic) = metadata.topics().first() else { return Ok(Vec::new()) };
         if let Some(error) = topic.error() {
@@ -103,14 +126,31 @@ impl Worker {
 }
 
 /// Its errors show in the answer.
-struct Quiet;
+struct Quiet {
+    access: Access,
+    /// Why the brokers refuse us, as the client heard it last.
+    refused: Mutex<Option<String>>,
+}
+
+/// Longest wait for credentials, on the prober's own thread.
+const TOKEN_PATIENCE: Duration = Duration::from_secs(5);
 
 impl ClientContext for Quiet {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        Ok(self.access.token(TOKEN_PATIENCE)?)
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         callbacks::log(level, facility, message);
     }
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::debug!(%error, reason, "the probe's client reports an error");
+        self.access.heard(&error, reason);
+        if Refusal::of(&error).is_some() {
+            *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
     }
 }
 

@@ -128,7 +128,7 @@ impl HttpSource {
     async fn connect(&mut self) -> Event {
         let mut request = self
             .client
-            .get(&self.config.url)
+            .get(self.config.url.reveal())
             .header(ACCEPT, "application/x-ndjson, application/json;q=0.9, */*;q=0.1");
         if let Some(token) = &self.config.bearer_token {
             request = request.bearer_auth(token.reveal());
