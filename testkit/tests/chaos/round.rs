@@ -23,7 +23,7 @@ use crate::topic::Topic;
 use crate::world::World;
 
 /// Records a second.
-const RATE: u64 = 1_500;
+const RATE: u64 = 1_000;
 /// Enough for the backlog of the longest fault, and small enough to be filled at once.
 const DISK_BYTES: u64 = 512 << 20;
 /// The breaker must be open so long after the brokers fell silent.
