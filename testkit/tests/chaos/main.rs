@@ -6,7 +6,7 @@
 //! cargo test -p spillway-testkit --test chaos --features kafka
 //! SPILLWAY_CHAOS_SECONDS=300     # how long faults go on; 60 by default
 //! SPILLWAY_CHAOS_SEED=7          # the same seed gives the same schedule; it is printed first
-//! SPILLWAY_CHAOS_ONLY=dns        # this kind of fault alone; the names are in plan.rs
+//! SPILLWAY_CHAOS_ONLY=dns,daemon-killed  # these kinds, in turn and each alone; the names are in plan.rs
 //! ```
 //!
 //! As root all faults are possible. What is not possible is named as SKIPPED at the end. Needs a JDK, once
@@ -47,17 +47,15 @@ fn run(seed: u64) -> Outcome {
         Ok(text) => text.parse().map_err(|_| format!("SPILLWAY_CHAOS_SECONDS={text}: no number"))?,
         Err(_) => 60,
     };
-    let only = match std::env::var("SPILLWAY_CHAOS_ONLY") {
-        Ok(name) => {
-            Some(Kind::named(&name).ok_or_else(|| format!("SPILLWAY_CHAOS_ONLY={name}: {}", names()))?)
-        }
-        Err(_) => None,
+    let only: Vec<Kind> = match std::env::var("SPILLWAY_CHAOS_ONLY") {
+        Ok(list) => list.split(',').map(named).collect::<Outcome<_>>()?,
+        Err(_) => Vec::new(),
     };
-    let sasl = seed % 2 == 1 || only == Some(Kind::AuthRevoked);
+    let sasl = seed % 2 == 1 || only.contains(&Kind::AuthRevoked);
     let world = World::start(sasl)?;
     for (kind, why) in &world.skipped {
         say!("SKIPPED {}: {why}", kind.name());
-        if only == Some(*kind) {
+        if only.contains(kind) {
             return Err(format!("{} cannot be done here: {why}", kind.name()).into());
         }
     }
@@ -74,9 +72,10 @@ fn run(seed: u64) -> Outcome {
     Ok(())
 }
 
-fn names() -> String {
+fn named(name: &str) -> Outcome<Kind> {
     let names: Vec<_> = Kind::all().map(Kind::name).collect();
-    format!("choose one of {}", names.join(", "))
+    Kind::named(name)
+        .ok_or_else(|| format!("SPILLWAY_CHAOS_ONLY: {name:?} is none of {}", names.join(", ")).into())
 }
 
 fn random_seed() -> u64 {

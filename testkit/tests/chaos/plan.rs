@@ -180,14 +180,16 @@ pub(crate) struct Round {
 pub(crate) struct Schedule {
     rng: Rng,
     possible: Vec<Kind>,
-    only: Option<Kind>,
+    /// These alone, one after the other; empty for all.
+    only: Vec<Kind>,
     deck: VecDeque<Kind>,
     rounds: u64,
 }
 
 impl Schedule {
-    /// The schedule of `seed` with the kinds that are possible here; with `only` this kind comes up alone.
-    pub(crate) fn new(seed: u64, possible: Vec<Kind>, only: Option<Kind>) -> Self {
+    /// The schedule of `seed` with the kinds that are possible here; with `only` these come up, in turn and
+    /// each alone.
+    pub(crate) fn new(seed: u64, possible: Vec<Kind>, only: Vec<Kind>) -> Self {
         Self { rng: Rng::new(seed), possible, only, deck: VecDeque::new(), rounds: 0 }
     }
 
@@ -215,10 +217,9 @@ impl Schedule {
 
     /// The next card; every kind comes up before one comes up too often.
     fn draw(&mut self, damaged: bool) -> Option<Kind> {
-        if let Some(only) = self.only {
-            return (!damaged).then_some(only);
-        }
-        if self.deck.len() < 2 {
+        if self.deck.len() < 2 && !self.only.is_empty() {
+            self.deck.extend(self.only.iter().chain(&self.only));
+        } else if self.deck.len() < 2 {
             let cards = Kind::DECK.into_iter().filter(|(kind, _)| self.possible.contains(kind));
             let mut cards: Vec<_> = cards.flat_map(|(kind, n)| std::iter::repeat_n(kind, n)).collect();
             while !cards.is_empty() {
@@ -237,7 +238,7 @@ impl Schedule {
             // Damage needs something on disk.
             Kind::SpoolDamaged => (Some(self.rng.pick(&away)), Some(kind)),
             blow if blow.is_blow() => (self.rng.chance(0.6).then(|| self.rng.pick(&away)), Some(kind)),
-            fault if self.only.is_none() && fault != Kind::DiskFull && self.rng.chance(0.15) => {
+            fault if self.only.is_empty() && fault != Kind::DiskFull && self.rng.chance(0.15) => {
                 (Some(fault), Some(self.rng.pick(&[Kind::DaemonKilled, Kind::DaemonStopped])))
             }
             fault => (Some(fault), None),
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn a_seed_has_one_schedule_and_every_kind_comes_up() {
         let rounds = |seed| {
-            let mut schedule = Schedule::new(seed, Kind::all().collect(), None);
+            let mut schedule = Schedule::new(seed, Kind::all().collect(), Vec::new());
             (0..20).map(|_| schedule.round()).collect::<Vec<_>>()
         };
         assert_eq!(rounds(1), rounds(1));
@@ -276,7 +277,7 @@ mod tests {
 
     #[test]
     fn only_one_kind_comes_up_when_asked_and_names_are_read_back() {
-        let mut schedule = Schedule::new(1, Kind::all().collect(), Some(Kind::Dns));
+        let mut schedule = Schedule::new(1, Kind::all().collect(), vec![Kind::Dns]);
         assert!(
             schedule.round().steps.iter().all(|step| step.fault == Some(Kind::Dns) && step.blow.is_none())
         );

@@ -25,7 +25,7 @@ pub(crate) struct Disturbance {
     pub(crate) step: Step,
     /// From its beginning until the breaker opened.
     pub(crate) opened: Option<Duration>,
-    /// From its end until the first record was acknowledged.
+    /// From its end, or the daemon's start, until the first record was acknowledged.
     pub(crate) recovered: Duration,
 }
 

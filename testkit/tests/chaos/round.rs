@@ -23,7 +23,7 @@ use crate::topic::Topic;
 use crate::world::World;
 
 /// Records a second.
-const RATE: u64 = 1_500;
+const RATE: u64 = 1_000;
 /// Enough for the backlog of the longest fault, and small enough to be filled at once.
 const DISK_BYTES: u64 = 512 << 20;
 /// The breaker must be open so long after the brokers fell silent.
@@ -139,7 +139,7 @@ impl<'a> Round<'a> {
         let mut opened = None;
         let end = began + step.hold;
         let blow_at = began + step.hold.mul_f64(0.3 + 0.4 * self.rng.unit());
-        let mut blow = step.blow;
+        let (mut blow, mut back) = (step.blow, None);
         while Instant::now() < end {
             let until = blow.map_or(end, |_| blow_at).min(Instant::now() + Duration::from_secs(1)).min(end);
             self.daemon.watch(until, LOOK_EVERY, |status| {
@@ -152,6 +152,9 @@ impl<'a> Round<'a> {
             if let Some(kind) = blow.filter(|_| Instant::now() >= blow_at) {
                 self.blow(kind)?;
                 blow = None;
+                if fault.is_none() {
+                    back = Some(self.recover(Instant::now())?);
+                }
             }
         }
         let opened = opened.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(began_ms)));
@@ -161,7 +164,10 @@ impl<'a> Round<'a> {
         if let Some(fault) = &mut fault {
             fault.heal(&mut self.stage())?;
         }
-        let recovered = self.recover(Instant::now())?;
+        let recovered = match back {
+            Some(recovered) => recovered,
+            None => self.recover(Instant::now())?,
+        };
         Ok(Disturbance { step, opened, recovered })
     }
 
