@@ -1,5 +1,5 @@
 //! A disk of a test's own: a loop-mounted ext4 file system whose power can be cut and whose space can
-//! be used up. Linux, root and the tools `mkfs.ext4`, `mount` and `umount` are needed;
+//! be used up. Linux, root and the tools `mkfs.ext4`, `mount`, `umount` and `losetup` are needed;
 //! [`Disk::is_possible`] says whether they are there, so that a test can say that it was skipped.
 //!
 //! It guarantees that after [`Disk::power_cut`] nothing more reaches the disk, that what was not synced
@@ -22,6 +22,9 @@ const FILLER: &str = "filler";
 
 /// How long a file system may stay busy after its last user has ended.
 const UNMOUNT_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the loop device may outlive the mount before somebody else must have it.
+const RELEASE_PATIENCE: Duration = Duration::from_millis(300);
 
 /// `FS_IOC_SHUTDOWN`: `_IOR('X', 125, u32)`, as XFS named it and ext4 took it over.
 const SHUTDOWN: rustix::ioctl::Opcode = opcode::read::<u32>(b'X', 125);
@@ -117,7 +120,31 @@ impl Disk {
     /// When it is still in use after 10 s, or cannot be mounted.
     pub fn remount(&self) -> Result<(), Error> {
         self.unmount(UNMOUNT_PATIENCE)?;
+        if self.is_held()? {
+            self.replace_image()?;
+        }
         self.mount()
+    }
+
+    /// Whether the file system lives on although it is unmounted: a process in a mount namespace of its
+    /// own has a copy of the mount. Mounting the image would then give back the dead file system.
+    fn is_held(&self) -> Result<bool, Error> {
+        let deadline = Instant::now() + RELEASE_PATIENCE;
+        while !run("losetup", Command::new("losetup").arg("-j").arg(&self.image))?.is_empty() {
+            if Instant::now() >= deadline {
+                return Ok(true);
+            }
+            // The kernel lets go of the loop device a moment after the mount.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(false)
+    }
+
+    /// Goes on with a copy of the image, of which the old file system knows nothing.
+    fn replace_image(&self) -> Result<(), Error> {
+        let copy = self.image.with_extension("copy");
+        run("cp", Command::new("cp").arg("--sparse=always").arg(&self.image).arg(&copy))?;
+        fs::rename(&copy, &self.image).map_err(|source| file_error("replace", &self.image, source))
     }
 
     /// Free space in bytes.
@@ -175,13 +202,13 @@ impl Disk {
 
     fn mount(&self) -> Result<(), Error> {
         let mut command = Command::new("mount");
-        run("mount", command.args(["-t", "ext4", "-o", "loop"]).arg(&self.image).arg(&self.mount))
+        run("mount", command.args(["-t", "ext4", "-o", "loop"]).arg(&self.image).arg(&self.mount)).map(drop)
     }
 
     fn unmount(&self, patience: Duration) -> Result<(), Error> {
         let deadline = Instant::now() + patience;
         loop {
-            let outcome = run("umount", Command::new("umount").arg(&self.mount));
+            let outcome = run("umount", Command::new("umount").arg(&self.mount)).map(drop);
             if outcome.is_ok() || Instant::now() >= deadline {
                 return outcome;
             }
@@ -237,10 +264,11 @@ fn try_one() -> Result<(), String> {
     removed.map_err(|error| format!("cannot remove {}: {error}", dir.display()))
 }
 
-fn run(program: &'static str, command: &mut Command) -> Result<(), Error> {
+/// Runs a program; what it printed.
+fn run(program: &'static str, command: &mut Command) -> Result<String, Error> {
     let output = command.output().map_err(|source| Error::Start { program, source })?;
     if output.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     Err(Error::Failed { program, said: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
 }
@@ -251,6 +279,9 @@ fn file_error(action: &'static str, path: &Path, source: io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+    use std::process::Stdio;
+
     use super::*;
 
     /// A disk, or `None` with a loud word where none can be made.
@@ -297,6 +328,22 @@ mod tests {
         disk.free_up().unwrap();
         assert!(disk.free_bytes().unwrap() + 65_536 >= before);
         fs::write(disk.path().join("more"), [1; 4096]).unwrap();
+    }
+
+    #[test]
+    fn the_power_comes_back_although_another_mount_namespace_holds_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let Some(disk) = disk(dir.path(), 8 << 20) else { return };
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", "echo; read _"]);
+        let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // Its namespace is there when it speaks.
+        holder.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
+        disk.power_cut().unwrap();
+        disk.remount().unwrap();
+        fs::write(disk.path().join("new"), b"x").unwrap();
+        drop(holder.stdin.take());
+        holder.wait().unwrap();
     }
 
     #[test]
