@@ -56,6 +56,8 @@ import org.apache.kafka.common.resource.ResourceType;
 
 public final class Admin {
     private static final ObjectMapper JSON = new ObjectMapper();
+    private static final List<ScramMechanism> MECHANISMS =
+        List.of(ScramMechanism.SCRAM_SHA_512, ScramMechanism.SCRAM_SHA_256);
     private static final int SCRAM_ITERATIONS = 4096;
     private static final long WAIT_MS = 30_000;
     private static final long POLL_MS = 50;
@@ -207,22 +209,21 @@ public final class Admin {
         return done();
     }
 
+    /** One request a mechanism: Kafka takes a user only once in each. */
     private JsonNode scramUpsert(JsonNode c) throws Exception {
-        client.alterUserScramCredentials(List.of(
-            upsertion(c, ScramMechanism.SCRAM_SHA_512), upsertion(c, ScramMechanism.SCRAM_SHA_256))).all().get();
+        for (ScramMechanism mechanism : MECHANISMS) {
+            ScramCredentialInfo info = new ScramCredentialInfo(mechanism, SCRAM_ITERATIONS);
+            client.alterUserScramCredentials(List.of(
+                new UserScramCredentialUpsertion(text(c, "user"), info, text(c, "password")))).all().get();
+        }
         return done();
     }
 
-    private static UserScramCredentialUpsertion upsertion(JsonNode c, ScramMechanism mechanism) {
-        ScramCredentialInfo info = new ScramCredentialInfo(mechanism, SCRAM_ITERATIONS);
-        return new UserScramCredentialUpsertion(text(c, "user"), info, text(c, "password"));
-    }
-
     private JsonNode scramDelete(JsonNode c) throws Exception {
-        String user = text(c, "user");
-        client.alterUserScramCredentials(List.of(
-            new UserScramCredentialDeletion(user, ScramMechanism.SCRAM_SHA_512),
-            new UserScramCredentialDeletion(user, ScramMechanism.SCRAM_SHA_256))).all().get();
+        for (ScramMechanism mechanism : MECHANISMS) {
+            client.alterUserScramCredentials(List.of(
+                new UserScramCredentialDeletion(text(c, "user"), mechanism))).all().get();
+        }
         return done();
     }
 

@@ -19,6 +19,8 @@
 //! ```
 
 mod admin;
+mod brokers;
+mod detached;
 mod error;
 mod jars;
 mod layout;
@@ -27,27 +29,21 @@ mod tls;
 mod wire;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
-
-use rustix::process::Signal;
 
 pub use admin::{Admin, Leader};
+pub use brokers::State;
+pub use detached::Detached;
 pub use error::Error;
 pub use layout::Listener;
 pub use node::Jvm;
 pub use tls::TlsFiles;
 pub use wire::{Network, Wire};
 
+use brokers::Brokers;
 use jars::Jars;
 use layout::{Block, Layout, PASSWORD, USER};
-use node::{Guard, Node, answers};
+use node::Guard;
 use tls::Tls;
-
-/// About 6 s on a quiet machine; others may be building on this one.
-const START_WITHIN: Duration = Duration::from_secs(90);
-/// How often a state that is waited for is looked at.
-const POLL: Duration = Duration::from_millis(100);
 
 /// How a cluster is set up.
 #[derive(Debug, Clone)]
@@ -91,10 +87,7 @@ pub struct Cluster {
     // Dropped in this order: the network and the administrator need no farewell from the brokers.
     network: Network,
     admin: Admin,
-    nodes: Vec<Mutex<Node>>,
-    layout: Layout,
-    jvm: Jvm,
-    jars: Jars,
+    brokers: Brokers,
     tls: TlsFiles,
     guard: Guard,
     _ports: Block,
@@ -121,11 +114,10 @@ impl Cluster {
         let admin = Admin::start(&jars.classpath(), &layout.dir.join("admin.log"))?;
         admin.format(&layout.all_properties(), USER, PASSWORD)?;
         let wires: Vec<_> = layout.ids().map(|id| layout.wire(id)).collect();
-        let nodes = layout.ids().map(|id| Mutex::new(Node::new(&layout, id))).collect();
         let (network, tls) = (Network::open(&wires)?, TlsFiles::of(&tls));
-        let cluster =
-            Self { network, admin, nodes, layout, jvm: options.jvm, jars, tls, guard, _ports: ports };
-        cluster.admin.connect(&cluster.layout.inside())?;
+        let brokers = Brokers::new(layout, jars, options.jvm);
+        let cluster = Self { network, admin, brokers, tls, guard, _ports: ports };
+        cluster.admin.connect(&cluster.brokers.layout.inside())?;
         cluster.start_all()?;
         Ok(cluster)
     }
@@ -133,7 +125,7 @@ impl Cluster {
     /// Addresses for `bootstrap.servers`.
     #[must_use]
     pub fn bootstrap(&self, listener: Listener) -> String {
-        self.layout.bootstrap(listener)
+        self.brokers.layout.bootstrap(listener)
     }
 
     /// The authority that signed the brokers' certificates, PEM.
@@ -169,19 +161,19 @@ impl Cluster {
     /// For `java -cp`, to run Kafka's own tools.
     #[must_use]
     pub fn classpath(&self) -> String {
-        self.jars.classpath()
+        self.brokers.jars.classpath()
     }
 
     /// The folder with the jars.
     #[must_use]
     pub fn kafka_dir(&self) -> &Path {
-        self.jars.dir()
+        self.brokers.jars.dir()
     }
 
     /// The cluster's own folder, with the brokers' logs (`broker-1/broker.log`).
     #[must_use]
     pub fn dir(&self) -> &Path {
-        &self.layout.dir
+        &self.brokers.layout.dir
     }
 
     /// Stops a broker in an orderly way: it hands its leaderships over, as in a rolling restart.
@@ -189,7 +181,7 @@ impl Cluster {
     /// # Errors
     /// When there is no such broker, or it cannot be signalled.
     pub fn stop(&self, broker: u8) -> Result<(), Error> {
-        self.node(broker)?.stop()
+        self.brokers.stop(broker)
     }
 
     /// Kills a broker with SIGKILL and waits until it is gone.
@@ -197,7 +189,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::stop`].
     pub fn kill(&self, broker: u8) -> Result<(), Error> {
-        self.node(broker)?.kill()
+        self.brokers.kill(broker)
     }
 
     /// Freezes a broker with SIGSTOP: connections stand, nothing answers.
@@ -205,7 +197,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::stop`].
     pub fn freeze(&self, broker: u8) -> Result<(), Error> {
-        self.node(broker)?.signal(Signal::STOP)
+        self.brokers.freeze(broker)
     }
 
     /// Lets a frozen broker go on. It returns at once; the broker may have to register again.
@@ -213,7 +205,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::stop`].
     pub fn thaw(&self, broker: u8) -> Result<(), Error> {
-        self.node(broker)?.signal(Signal::CONT)
+        self.brokers.thaw(broker)
     }
 
     /// Starts a broker, after stopping it if it runs, and waits until it takes part. Needs a majority of
@@ -222,12 +214,9 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::start`].
     pub fn restart(&self, broker: u8) -> Result<(), Error> {
-        {
-            let mut node = self.node(broker)?;
-            node.stop()?;
-            node.spawn(&self.jars.classpath(), self.jvm)?;
-        }
-        self.await_brokers(&[broker])
+        self.brokers.stop(broker)?;
+        self.brokers.spawn(broker)?;
+        self.brokers.await_ready(&self.admin, &[broker])
     }
 
     /// Stops all brokers at once.
@@ -235,10 +224,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::stop`].
     pub fn stop_all(&self) -> Result<(), Error> {
-        // All are told before any is waited for: the last ones have no one to hand over to.
-        self.each(|node| node.signal(Signal::CONT))?;
-        self.each(|node| node.signal(Signal::TERM))?;
-        self.each(Node::stop)
+        self.brokers.stop_all()
     }
 
     /// Kills all brokers with SIGKILL.
@@ -246,8 +232,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::stop`].
     pub fn kill_all(&self) -> Result<(), Error> {
-        self.each(|node| node.signal(Signal::KILL))?;
-        self.each(Node::kill)
+        self.brokers.kill_all()
     }
 
     /// Freezes all brokers.
@@ -255,7 +240,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::stop`].
     pub fn freeze_all(&self) -> Result<(), Error> {
-        self.each(|node| node.signal(Signal::STOP))
+        self.brokers.freeze_all()
     }
 
     /// Lets all brokers go on.
@@ -263,7 +248,7 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::stop`].
     pub fn thaw_all(&self) -> Result<(), Error> {
-        self.each(|node| node.signal(Signal::CONT))
+        self.brokers.thaw_all()
     }
 
     /// Starts the brokers that are down, lets the frozen ones go on, and waits until all take part.
@@ -271,76 +256,32 @@ impl Cluster {
     /// # Errors
     /// As [`Cluster::start`].
     pub fn start_all(&self) -> Result<(), Error> {
-        self.thaw_all()?;
-        self.each(|node| node.spawn(&self.jars.classpath(), self.jvm))?;
+        self.brokers.spawn_all()?;
         self.await_all()
     }
 
     /// Waits until all brokers take part, for example after [`Cluster::thaw_all`].
     ///
     /// # Errors
-    /// When one has ended, or it takes more than 90 s.
+    /// When one has ended, or it takes more than 3 min.
     pub fn await_all(&self) -> Result<(), Error> {
-        self.await_brokers(&self.layout.ids().collect::<Vec<_>>())
+        let all: Vec<u8> = self.brokers.layout.ids().collect();
+        self.brokers.await_ready(&self.admin, &all)
     }
 
-    fn await_brokers(&self, wanted: &[u8]) -> Result<(), Error> {
-        let deadline = Instant::now() + START_WITHIN;
-        loop {
-            wanted.iter().try_for_each(|id| self.node(*id)?.check())?;
-            let seen = match self.missing(wanted) {
-                Ok(missing) if missing.is_empty() => return Ok(()),
-                Ok(missing) => format!("missing {missing:?}"),
-                Err(error @ Error::Admin(_)) => return Err(error),
-                Err(error) => error.to_string(),
-            };
-            if Instant::now() > deadline {
-                return Err(Error::Late {
-                    what: format!("brokers {wanted:?}"),
-                    seconds: START_WITHIN.as_secs(),
-                    seen,
-                });
-            }
-            std::thread::sleep(POLL);
-        }
-    }
-
-    /// Which of `wanted` do not answer, or are not let in by the controller. The controller alone does
-    /// not tell: it takes a killed broker for alive until its session has timed out.
-    fn missing(&self, wanted: &[u8]) -> Result<Vec<u8>, Error> {
-        let silent = |id: &u8| !answers(self.layout.inside_of(*id));
-        let silent: Vec<u8> = wanted.iter().copied().filter(silent).collect();
-        if !silent.is_empty() {
-            return Ok(silent);
-        }
-        let seen = self.admin.brokers()?;
-        Ok(wanted.iter().copied().filter(|id| !seen.contains(&i32::from(*id))).collect())
-    }
-
-    /// Whether a broker's process runs and is not frozen.
+    /// What a broker does.
     ///
     /// # Errors
     /// When there is no such broker.
-    pub fn is_running(&self, broker: u8) -> Result<bool, Error> {
-        let mut node = self.node(broker)?;
-        Ok(node.pid()?.is_some() && !node.is_frozen()?)
-    }
-
-    fn node(&self, broker: u8) -> Result<MutexGuard<'_, Node>, Error> {
-        let index = usize::from(broker).checked_sub(1);
-        let node = index.and_then(|i| self.nodes.get(i)).ok_or(Error::NoBroker(broker))?;
-        Ok(node.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn each(&self, act: impl Fn(&mut Node) -> Result<(), Error>) -> Result<(), Error> {
-        self.nodes.iter().try_for_each(|node| act(&mut node.lock().unwrap_or_else(PoisonError::into_inner)))
+    pub fn state(&self, broker: u8) -> Result<State, Error> {
+        self.brokers.state(broker)
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
         // The guard does the same from the pid files; here the processes are reaped as well.
-        let _ = self.kill_all();
+        let _ = self.brokers.kill_all();
         let _ = self.guard.release();
     }
 }

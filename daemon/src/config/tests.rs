@@ -7,7 +7,7 @@ const SAMPLE: &str = include_str!("../../spillwayd.toml");
 #[test]
 fn the_shipped_sample_is_valid_and_shows_the_defaults() {
     let sample = Config::parse("spillwayd.toml", SAMPLE, &Environment::default()).unwrap();
-    let bare = "[source]\ntype = 'http_ndjson'\nurl = 'http://127.0.0.1:8080/stream'\nid = '/data/id'\n[kafka]\nbrokers = '127.0.0.1:9092'\ntopic = 'events'\n[spool]\ndir = '/var/lib/spillway/spool'\n";
+    let bare = "[source]\ntype = 'http_ndjson'\nurl = 'http://127.0.0.1:8080/stream'\nid = '/data/id'\n[kafka]\nbrokers = '127.0.0.1:9092,127.0.0.1:9192,127.0.0.1:9292'\ntopic = 'events'\n[spool]\ndir = '/var/lib/spillway/spool'\n";
     let bare = Config::parse("bare.toml", bare, &Environment::default()).unwrap();
     assert_eq!(
         format!("{sample:#?}"),

@@ -119,6 +119,17 @@ impl Layout {
         })
     }
 
+    /// The ports that a broker listens on.
+    pub(super) fn ports(&self, broker: u8) -> impl Iterator<Item = u16> {
+        let last = if self.via.is_some() { PROXIED } else { CONTROLLER };
+        self.port(broker, PLAIN)..=self.port(broker, last)
+    }
+
+    /// Whether the broker's storage was formatted.
+    pub(super) fn is_formatted(&self, broker: u8) -> bool {
+        self.home(broker).join("data/meta.properties").exists()
+    }
+
     pub(super) fn all_properties(&self) -> Vec<String> {
         self.ids().map(|id| self.properties_file(id).display().to_string()).collect()
     }

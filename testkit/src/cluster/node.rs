@@ -103,7 +103,33 @@ impl Node {
         line.split(|byte| *byte == 0).any(|argument| argument == wanted.as_bytes())
     }
 
-    /// Whether it was frozen by [`Node::signal`] with SIGSTOP.
+    /// Tells it to stand still, or to go on. Neither happens at once on a busy machine: see
+    /// [`Node::await_frozen`].
+    pub(super) fn freeze(&mut self, frozen: bool) -> Result<(), Error> {
+        self.signal(if frozen { Signal::STOP } else { Signal::CONT })
+    }
+
+    /// Waits until it stands still, or goes on; not for a broker that is down.
+    pub(super) fn await_frozen(&mut self, frozen: bool) -> Result<(), Error> {
+        let deadline = Instant::now() + KILL_WITHIN;
+        while self.pid()?.is_some() && self.is_frozen()? != frozen {
+            if Instant::now() > deadline {
+                return Err(self.late(if frozen { "stand still" } else { "go on" }));
+            }
+            std::thread::sleep(POLL);
+        }
+        Ok(())
+    }
+
+    fn late(&self, what: &str) -> Error {
+        Error::Late {
+            what: format!("broker {} to {what}", self.id),
+            seconds: KILL_WITHIN.as_secs(),
+            seen: "it does not".to_owned(),
+        }
+    }
+
+    /// Whether it stands still.
     pub(super) fn is_frozen(&mut self) -> Result<bool, Error> {
         let Some(pid) = self.pid()? else { return Ok(false) };
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_pid())).unwrap_or_default();
@@ -112,29 +138,35 @@ impl Node {
     }
 
     /// Sends a signal; nothing happens to a broker that is down.
-    pub(super) fn signal(&mut self, signal: Signal) -> Result<(), Error> {
+    fn signal(&mut self, signal: Signal) -> Result<(), Error> {
         let Some(pid) = self.pid()? else { return Ok(()) };
         kill_process(pid, signal).map_err(|e| Error::Signal { broker: self.id, source: e.into() })
     }
 
     /// Ends it in an orderly way, leaderships handed over, or by force where that takes too long.
     pub(super) fn stop(&mut self) -> Result<(), Error> {
-        self.signal(Signal::CONT)?;
-        self.signal(Signal::TERM)?;
+        self.ask_to_end()?;
         if self.wait_for_end(STOP_WITHIN)? { Ok(()) } else { self.kill() }
+    }
+
+    /// The first half of [`Node::stop`], for many at once.
+    pub(super) fn ask_to_end(&mut self) -> Result<(), Error> {
+        self.freeze(false)?;
+        self.signal(Signal::TERM)
+    }
+
+    /// The first half of [`Node::kill`], for many at once.
+    pub(super) fn strike(&mut self) -> Result<(), Error> {
+        self.signal(Signal::KILL)
     }
 
     /// SIGKILL, and waits until the process is gone.
     pub(super) fn kill(&mut self) -> Result<(), Error> {
-        self.signal(Signal::KILL)?;
+        self.strike()?;
         if self.wait_for_end(KILL_WITHIN)? {
             return Ok(());
         }
-        Err(Error::Late {
-            what: format!("the end of broker {}", self.id),
-            seconds: KILL_WITHIN.as_secs(),
-            seen: "it runs".to_owned(),
-        })
+        Err(self.late("end"))
     }
 
     fn wait_for_end(&mut self, within: Duration) -> Result<bool, Error> {

@@ -6,6 +6,9 @@
 //! ones are accepted, and no byte passes. A byte that was on its way when the hole opened passes when
 //! it closes, as TCP would send it again.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
