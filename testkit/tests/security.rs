@@ -95,9 +95,7 @@ impl Rig {
     fn delivers(self) {
         let began = Instant::now();
         let reader = Reader::start(&cluster().bootstrap(Listener::Plain), self.name, PARTITIONS).unwrap();
-        wait_until("every record is in the topic", &self.log, || {
-            reader.snapshot().ids().len() == RECORDS
-        });
+        wait_until("every record is in the topic", &self.log, || reader.snapshot().ids().len() == RECORDS);
         eprintln!("{}: delivered after {:?}", self.name, began.elapsed());
         assert_eq!(reader.snapshot().records(), RECORDS, "none twice");
         let stopped = self.program.terminate(PATIENCE).unwrap();
@@ -128,7 +126,8 @@ fn login(dir: &Path, mechanism: &str, user: &str, password: &str) -> String {
 
 /// A certificate that signed nothing here.
 fn stranger() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../daemon/tests/secrets/client.pem")).unwrap()
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../daemon/tests/secrets/client.pem"))
+        .unwrap()
 }
 
 #[test]
