@@ -243,8 +243,9 @@ impl Schedule {
             }
             fault => (Some(fault), None),
         };
-        // Long enough for the breaker to open by time alone.
-        let least = if fault.is_some_and(Kind::is_silent) { 6_000 } else { 0 };
+        // Long enough for the breaker to open by time alone, and for the daemon to need the disk.
+        let slow = fault.is_some_and(|kind| kind.is_silent() || kind == Kind::DiskFull);
+        let least = if slow { 6_000 } else { 0 };
         Step { fault, blow, hold: hold.max(Duration::from_millis(least)), calm }
     }
 

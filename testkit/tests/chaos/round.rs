@@ -9,7 +9,7 @@ use spillway_testkit::damage;
 use spillway_testkit::disk::Disk;
 use spillway_testkit::numbered::{Class, Numbered};
 use spillway_testkit::oracle::chaos::{Allowance, Case, Refusal, Verdict, judge};
-use spillway_testkit::program::Launch;
+use spillway_testkit::program::{Launch, Status};
 use spillway_testkit::rng::Rng;
 
 use crate::Outcome;
@@ -32,6 +32,8 @@ const OPEN_WITHIN: Duration = Duration::from_secs(5);
 const RECOVER_WITHIN: Duration = Duration::from_secs(60);
 /// Far above what the backlog of one round takes.
 const DRAIN_WITHIN: Duration = Duration::from_secs(120);
+/// How often a fault may go on with itself.
+const KEEP_ON_EVERY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// To measure a recovery.
 const LOOK_OFTEN: Duration = Duration::from_millis(20);
@@ -131,21 +133,18 @@ impl<'a> Round<'a> {
 
     fn disturb(&mut self, step: Step) -> Outcome<Disturbance> {
         let mut fault = step.fault.and_then(|kind| faults::of(kind, &mut self.rng));
-        let opened_before = self.daemon.look()?.breaker == "open";
+        let was_closed = self.daemon.look()?.breaker == "closed";
         let (began, began_ms) = (Instant::now(), unix_ms());
         if let Some(fault) = &mut fault {
             fault.inject(&mut self.stage())?;
         }
-        let mut opened = None;
-        let end = began + step.hold;
         let blow_at = began + step.hold.mul_f64(0.3 + 0.4 * self.rng.unit());
+        let mut signs = Signs { since_ms: began_ms, opened: None, problem: false };
         let (mut blow, mut back) = (step.blow, None);
+        let end = began + step.hold;
         while Instant::now() < end {
-            let until = blow.map_or(end, |_| blow_at).min(Instant::now() + Duration::from_secs(1)).min(end);
-            self.daemon.watch(until, LOOK_EVERY, |status| {
-                opened = opened.or(status.opened_since(began_ms));
-                false
-            })?;
+            let until = blow.map_or(end, |_| blow_at).min(Instant::now() + KEEP_ON_EVERY).min(end);
+            self.daemon.watch(until, LOOK_EVERY, |status| signs.look(status))?;
             if let Some(fault) = &mut fault {
                 fault.keep_on(&mut self.stage())?;
             }
@@ -157,9 +156,8 @@ impl<'a> Round<'a> {
                 }
             }
         }
-        let opened = opened.map(|at_ms| Duration::from_millis(at_ms.saturating_sub(began_ms)));
-        if step.fault.is_some_and(Kind::is_silent) && step.blow.is_none() && !opened_before {
-            check_opened(opened)?;
+        if step.blow.is_none() && was_closed {
+            signs.check(step.fault)?;
         }
         if let Some(fault) = &mut fault {
             fault.heal(&mut self.stage())?;
@@ -168,7 +166,7 @@ impl<'a> Round<'a> {
             Some(recovered) => recovered,
             None => self.recover(Instant::now())?,
         };
-        Ok(Disturbance { step, opened, recovered })
+        Ok(Disturbance { step, opened: signs.opened, recovered })
     }
 
     fn stage(&mut self) -> Stage<'_> {
@@ -303,11 +301,39 @@ impl<'a> Round<'a> {
 
 const DAMAGED: &str = "damaged in the spool";
 
-fn check_opened(opened: Option<Duration>) -> Outcome {
-    match opened {
-        Some(after) if after <= OPEN_WITHIN => Ok(()),
-        Some(after) => Err(format!("the breaker opened after {after:?}, not within {OPEN_WITHIN:?}").into()),
-        None => Err("the breaker did not open".into()),
+/// What the daemon shows of a fault.
+struct Signs {
+    since_ms: u64,
+    /// When the breaker first opened.
+    opened: Option<Duration>,
+    /// It said that its disk takes nothing.
+    problem: bool,
+}
+
+impl Signs {
+    /// Notes what the status shows; never enough.
+    fn look(&mut self, status: &Status) -> bool {
+        let opened = status.opened_since(self.since_ms).map(|at_ms| at_ms - self.since_ms);
+        self.opened = self.opened.or(opened.map(Duration::from_millis));
+        self.problem |= status.problem.is_some();
+        false
+    }
+
+    /// Some faults must show, and in time.
+    fn check(&self, fault: Option<Kind>) -> Outcome {
+        if fault == Some(Kind::DiskFull) && !self.problem {
+            return Err("the disk was full, and the daemon did not say so".into());
+        }
+        if !fault.is_some_and(Kind::is_silent) {
+            return Ok(());
+        }
+        match self.opened {
+            Some(after) if after <= OPEN_WITHIN => Ok(()),
+            Some(after) => {
+                Err(format!("the breaker opened after {after:?}, not within {OPEN_WITHIN:?}").into())
+            }
+            None => Err("the breaker did not open".into()),
+        }
     }
 }
 
