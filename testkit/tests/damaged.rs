@@ -21,7 +21,7 @@ use spillway_testkit::kafka::Snapshot;
 use spillway_testkit::rng::Rng;
 use spillway_testkit::upstream::{Feed, Options, Upstream};
 
-const DAMAGES: u64 = 200;
+const DAMAGES: u64 = 60;
 /// Records in a prepared spool: about 4.5 MiB in five segments and some hundred frames.
 const RECORDS: u64 = 4_000;
 /// Longest pad of a record in bytes.

@@ -10,7 +10,7 @@ use rig::rounds::{Input, Rounds};
 use rig::{cases, seed};
 use spillway_testkit::rng::Rng;
 
-const KILLS: u64 = 20;
+const KILLS: u64 = 10;
 
 fn kill_again_and_again(name: &str, seed: u64, dir: &std::path::Path, input: Input) {
     let rounds = Rounds {

@@ -14,7 +14,7 @@ use rig::{cases, seed};
 use spillway_testkit::disk::Disk;
 use spillway_testkit::rng::Rng;
 
-const CUTS: u64 = 20;
+const CUTS: u64 = 10;
 const DISK_BYTES: u64 = 128 << 20;
 
 fn cut_again_and_again(name: &str, seed: u64, dir: &Path, input: Input) {
