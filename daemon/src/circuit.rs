@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+/// How long the news that the brokers throttle us counts; they come once a second while it lasts.
+const THROTTLE_NEWS: Duration = Duration::from_secs(3);
+
 /// The breaker's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -176,6 +179,8 @@ pub enum Input {
     PartitionsSilent(Vec<usize>),
     /// librdkafka's hint. It comes once, may be false, and has no counterpart.
     AllBrokersDown,
+    /// The brokers make us wait, for a quota, and said so a moment ago: slow is not away.
+    Throttled,
     /// A probe was answered.
     ProbeAnswered,
     /// A probe failed; the next one is due at this time.
@@ -229,6 +234,7 @@ pub struct Circuit {
     progress_at: Instant,
     acked: u64,
     hint: bool,
+    throttled_at: Option<Instant>,
     errors: VecDeque<Instant>,
     last_error: String,
     samples: VecDeque<(Instant, Flow)>,
@@ -247,6 +253,7 @@ impl Circuit {
             progress_at: now,
             acked: 0,
             hint: false,
+            throttled_at: None,
             errors: VecDeque::new(),
             last_error: String::new(),
             samples: VecDeque::new(),
@@ -286,6 +293,10 @@ impl Circuit {
             }
             (State::Closed, Input::Tick(flow)) => self.watch(now, flow),
             (State::HalfOpen, Input::Tick(flow)) => self.judge_trial(now, flow),
+            (_, Input::Throttled) => {
+                self.throttled_at = Some(now);
+                None
+            }
             (State::Closed, Input::AllBrokersDown) => {
                 self.hint = true;
                 None
@@ -320,7 +331,7 @@ impl Circuit {
     /// Returns whether acknowledgements came since the last look.
     fn note_progress(&mut self, now: Instant, flow: Flow) -> bool {
         let acked = flow.acked > self.acked;
-        if acked || flow.in_flight == 0 {
+        if acked || flow.in_flight == 0 || self.is_throttled(now) {
             self.progress_at = now;
             // One dead broker of three keeps reporting; while nothing waits for it that is no outage.
             self.errors.clear();
@@ -344,6 +355,9 @@ impl Circuit {
         if silent >= self.policy.ack_timeout {
             return self.open(now, Cause::NoAcknowledgement(silent));
         }
+        if self.is_throttled(now) {
+            return None;
+        }
         if flow.producer_fill >= self.policy.fill && flow.oldest >= self.policy.fill_age {
             return self.open(now, Cause::ProducerFull);
         }
@@ -351,6 +365,12 @@ impl Circuit {
             return self.open(now, Cause::FallingBehind);
         }
         None
+    }
+
+    /// Whether the brokers have said a moment ago that they make us wait.
+    #[must_use]
+    pub fn is_throttled(&self, now: Instant) -> bool {
+        self.throttled_at.is_some_and(|at| now.duration_since(at) < THROTTLE_NEWS)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "rates of a few seconds are far below 2^52")]

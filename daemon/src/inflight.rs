@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::record::Record;
 use crate::ring::{End, Ring, Tally, Ticket};
 use crate::silence::PartitionFlow;
+use crate::skips::Recalled;
 
 /// Which record a delivery report is about, as librdkafka carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +101,8 @@ pub struct InFlight {
 struct State {
     direct: Ring<Direct>,
     replay: Ring<Replayed>,
-    /// The first record of the spool that was in flight when the session was recalled.
-    recalled_front: Option<u64>,
+    /// The records of the spool that were in flight when the session was recalled.
+    recalled: Recalled,
     partitions: Vec<PartitionFlow>,
     direct_bytes: usize,
     replay_bytes: usize,
@@ -364,8 +365,14 @@ impl InFlight {
     /// How far the records of the spool are done, and what became of them since the last call.
     pub fn take_progress(&self) -> ReplayProgress {
         let mut state = self.lock();
-        let front = state.replay.front().map(|r| r.spool_seq).or(state.recalled_front);
+        let front = state.replay.front().map(|r| r.spool_seq).or(state.recalled.front);
         ReplayProgress { front, tally: state.replay.take_tally() }
+    }
+
+    /// The records of the spool that were in flight when the session was recalled.
+    #[must_use]
+    pub fn recalled(&self) -> Recalled {
+        self.lock().recalled.clone()
     }
 
     /// What each partition has in flight.
@@ -406,8 +413,9 @@ impl InFlight {
     pub fn recall(&self) -> Vec<Record> {
         let mut state = self.lock();
         // What was sent of the spool is not done: a late look at the progress must not say so.
-        state.recalled_front = state.replay.front().map(|r| r.spool_seq).or(state.recalled_front);
-        drop(state.replay.recall());
+        for record in state.replay.recall() {
+            state.recalled.add(record.spool_seq, record.partition);
+        }
         state.refused = 0;
         state.direct_bytes = 0;
         state.replay_bytes = 0;

@@ -49,6 +49,7 @@ pub const RESERVED_OPTIONS: &[&str] = &[
     "compression.type",
     "compression.codec",
     "linger.ms",
+    "statistics.interval.ms",
     "queue.buffering.max.ms",
     "message.max.bytes",
     "partitioner",
@@ -336,6 +337,8 @@ pub fn producer_config(config: &KafkaConfig) -> ClientConfig {
         .set("message.timeout.ms", "0")
         .set("partitioner", "murmur2_random")
         .set("compression.type", &config.compression)
+        // Tells whether the brokers throttle us.
+        .set("statistics.interval.ms", "1000")
         .set("linger.ms", config.linger.as_millis().to_string())
         .set("message.max.bytes", config.max_record_bytes.max(1000).to_string())
         .set("queue.buffering.max.messages", messages.to_string())

@@ -26,6 +26,29 @@ pub enum Step {
     Pass,
 }
 
+/// What a recall took out of flight.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recalled {
+    /// The first record.
+    pub front: Option<u64>,
+    /// The first record of each partition. Kafka takes those of one partition in order, so all before it
+    /// are done.
+    pub firsts: BTreeMap<i32, u64>,
+    /// Whether the partition of any of them is not known.
+    pub is_any_unknown: bool,
+}
+
+impl Recalled {
+    /// Takes in one more record, in the order in which they were sent.
+    pub fn add(&mut self, seq: u64, partition: Option<i32>) {
+        self.front.get_or_insert(seq);
+        match partition {
+            Some(p) => drop(self.firsts.entry(p).or_insert(seq)),
+            None => self.is_any_unknown = true,
+        }
+    }
+}
+
 /// The books of replay.
 #[derive(Debug)]
 pub struct Skips {
@@ -123,20 +146,24 @@ impl Skips {
         owed.chain([front.unwrap_or(self.next)]).min().unwrap_or(self.next)
     }
 
-    /// What was in flight is not any more, and `front` is the first of it: the session was recalled. The
-    /// next pass begins with [`Self::begin_pass`].
-    pub fn recalled(&mut self, front: Option<u64>) {
-        let front = front.unwrap_or(self.next);
+    /// The session was recalled: nothing is in flight any more. The next pass begins with
+    /// [`Self::begin_pass`] and sends again what came back, and nothing of what was acknowledged behind it.
+    pub fn recalled(&mut self, back: &Recalled) {
         let catching_up = std::mem::take(&mut self.catching_up);
         if catching_up.is_empty() && self.next == self.clear {
-            // Records of an owed partition that were sent before it was held came back, too.
-            self.owed.values_mut().for_each(|first| *first = front.min(*first));
-            self.clear = front;
+            for (p, first) in &back.firsts {
+                self.owed.entry(*p).and_modify(|owed| *owed = *first.min(owed)).or_insert(*first);
+            }
+            if let Some(front) = back.front.filter(|_| back.is_any_unknown) {
+                self.owed.values_mut().for_each(|owed| *owed = front.min(*owed));
+                self.clear = front;
+            }
+            return;
         }
         for p in catching_up {
-            self.owed.entry(p).and_modify(|first| *first = front.max(*first));
+            let first = back.firsts.get(&p).copied().unwrap_or(self.next);
+            self.owed.entry(p).and_modify(|owed| *owed = first.max(*owed));
         }
-        self.next = front;
     }
 }
 

@@ -2,6 +2,7 @@
 //! plain lines on standard error.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 
 use log::Log;
 use systemd_journal_logger::{JournalLog, connected_to_journal};
@@ -52,10 +53,15 @@ pub fn init(filter: &str) -> Result<(), LoggingError> {
         registry.with(JournalLayer { journal }).try_init().map_err(LoggingError::Twice)
     } else {
         registry
-            .with(fmt::layer().with_writer(std::io::stderr).with_target(false))
+            .with(fmt::layer().with_writer(std::io::stderr).with_ansi(colours()).with_target(false))
             .try_init()
             .map_err(LoggingError::Twice)
     }
+}
+
+/// Colours are for people: not for a file or a pipe, and not against `NO_COLOR`.
+fn colours() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty())
 }
 
 /// Hands each event to journald: the message as MESSAGE, each field as a journal field of its own.

@@ -214,3 +214,24 @@ fn a_trial_of_which_all_is_held_back_closes_it() {
     assert_eq!((closing.to, closing.cause), (State::Closed, Cause::NothingToTry));
     assert!(rig.now - start >= Duration::from_secs(3), "the backlog may only be slow to read");
 }
+
+#[test]
+fn a_throttled_client_is_slow_and_not_cut_off() {
+    let mut rig = Rig::closed();
+    let throttled = |rig: &mut Rig| {
+        (0..30).find_map(|_| {
+            rig.feed(Input::Throttled);
+            rig.run(Duration::from_secs(1), |flow| {
+                flow.in_flight += 10;
+                flow.received += 10;
+                flow.producer_fill = 0.9;
+                flow.oldest = Duration::from_secs(5);
+            })
+        })
+    };
+    assert_eq!(throttled(&mut rig), None);
+    let start = rig.now;
+    rig.flow.producer_fill = 0.1;
+    assert!(rig.run(Duration::from_secs(20), |_| {}).is_some(), "the news is old: now silence counts");
+    assert!(rig.now - start < Duration::from_secs(8), "{:?}", rig.now - start);
+}

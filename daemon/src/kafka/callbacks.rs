@@ -12,6 +12,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
+use rdkafka::statistics::{Statistics, Window};
 use spillway_service::kafka::Access;
 
 use super::batch_limit::BatchLimit;
@@ -162,6 +163,13 @@ impl ClientContext for Callbacks {
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         log(level, facility, message);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let throttles = |window: &Window| window.max > 0;
+        if statistics.brokers.values().any(|broker| broker.throttle.as_ref().is_some_and(throttles)) {
+            self.tell(Input::Throttled);
+        }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {

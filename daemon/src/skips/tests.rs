@@ -78,6 +78,9 @@ struct World {
     down: BTreeSet<i32>,
     in_flight: VecDeque<u64>,
     done: BTreeSet<u64>,
+    recalled_front: Option<u64>,
+    /// Records that were sent although they were done.
+    again: u64,
     stored: BTreeMap<i32, Vec<u64>>,
 }
 
@@ -91,6 +94,8 @@ impl World {
             down: BTreeSet::new(),
             in_flight: VecDeque::new(),
             done: BTreeSet::new(),
+            recalled_front: None,
+            again: 0,
             stored: BTreeMap::new(),
         }
     }
@@ -113,7 +118,8 @@ impl World {
     }
 
     fn acknowledge(&mut self) {
-        let floor = self.skips.floor(self.in_flight.front().copied());
+        let front = self.in_flight.front().copied().or(self.recalled_front);
+        let floor = self.skips.floor(front);
         for seq in self.acknowledged..floor {
             assert!(self.done.contains(&seq), "{seq} was called done");
         }
@@ -142,6 +148,7 @@ impl World {
         let seq = self.position;
         if self.skips.meet(seq, Some(partition(seq)), held) == Step::Send {
             assert!(!held(partition(seq)));
+            self.again += u64::from(self.done.contains(&seq));
             self.in_flight.push_back(seq);
             self.skips.sent(seq);
         }
@@ -168,8 +175,12 @@ impl World {
         let up = lost.iter().copied().filter(|s| !self.down.contains(&partition(*s)));
         let kept: Vec<u64> = up.take(stored).collect();
         kept.into_iter().for_each(|seq| self.store(seq));
-        self.skips.recalled(lost.first().copied());
+        let mut back = Recalled::default();
+        lost.iter().for_each(|seq| back.add(*seq, Some(partition(*seq))));
+        self.recalled_front = back.front;
+        self.skips.recalled(&back);
         self.acknowledge();
+        self.recalled_front = None;
         self.position = self.acknowledged;
         let down = self.down.clone();
         self.skips.begin_pass(self.position, |p| down.contains(&p));
@@ -192,6 +203,9 @@ proptest! {
         }
         prop_assert_eq!(world.acknowledged, world.tail, "everything is done in the end");
         prop_assert!(!world.skips.is_any_owed());
+        if !events.iter().any(|event| matches!(event, Event::Down(_))) {
+            prop_assert_eq!(world.again, 0, "an outage of all repeats only what was in flight");
+        }
         for (p, seqs) in &world.stored {
             let mut firsts: Vec<u64> = Vec::new();
             for seq in seqs {

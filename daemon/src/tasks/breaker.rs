@@ -123,7 +123,7 @@ impl Breaker<'_> {
         let Some(session) = kafka.session().filter(|_| self.circuit.state() != State::Open) else { return };
         let now = Instant::now();
         let silent = self.silence.feed(session.number, &session.flight.partitions(), now);
-        if !silent.is_empty() {
+        if !silent.is_empty() && !self.circuit.is_throttled(now) {
             silent.iter().for_each(|partition| kafka.gates().strike(*partition, now));
             self.feed(Input::PartitionsSilent(silent));
         }

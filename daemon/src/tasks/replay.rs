@@ -175,7 +175,7 @@ impl Replay<'_> {
         if let Some(old) = self.session.replace(session) {
             let progress = old.flight.take_progress();
             self.shared.ledger.replayed(progress.tally.acked, progress.tally.refused);
-            self.skips.recalled(progress.front);
+            self.skips.recalled(&old.flight.recalled());
         }
         self.begin_pass();
     }
