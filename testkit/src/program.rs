@@ -73,6 +73,14 @@ pub fn build() -> Result<PathBuf, Error> {
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
+    // What cargo tells a test about its crate would be news to build scripts, and much be built anew.
+    let of_test =
+        ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_NAME", "CARGO_PRIMARY_PACKAGE", "CARGO_BIN_"];
+    for (name, _) in std::env::vars_os() {
+        if of_test.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+            command.env_remove(name);
+        }
+    }
     command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).stderr(Stdio::inherit());
     let output = command.output().map_err(system("run cargo"))?;
     if !output.status.success() {
