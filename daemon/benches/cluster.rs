@@ -67,7 +67,10 @@ fn main() {
          CPU time is that of the process with the subject and the upstream, without the brokers\n",
         plan.records, plan.rounds
     );
-    println!("{:<34} {:>12} {:>8} {:>10}", "", "records/s", "ratio", "cpu us/rec");
+    println!(
+        "{:<34} {:>12} {:>8} {:>10} {:>18}",
+        "", "records/s", "ratio", "cpu us/rec", "slowest - fastest"
+    );
     // The brokers' compilers have seen nothing yet.
     field.on_topic(|target| bare_pipe(&lines, target));
     let mut pipe = Vec::new();
@@ -78,16 +81,19 @@ fn main() {
             rounds.push(round(plan.records, || field.on_topic(|target| field.run(*subject, &lines, target))));
         }
     }
-    let base = median(&mut pipe);
-    show("bare pipe", base, base);
+    let base = median(&mut pipe).rate;
+    show("bare pipe", &mut pipe, base);
     for ((name, _), rounds) in subjects.iter().zip(&mut measured) {
-        show(name, median(rounds), base);
+        show(name, rounds, base);
     }
 }
 
-fn show(name: &str, round: &Round, base: &Round) {
-    let cpu = if round.cpu_us > 0.0 { format!("{:.1}", round.cpu_us) } else { "-".to_owned() };
-    println!("{name:<34} {:>12.0} {:>8.2} {cpu:>10}", round.rate, round.rate / base.rate);
+/// One row. The spread says how far the median can be trusted: a busy machine shows here.
+fn show(name: &str, rounds: &mut [Round], base: f64) {
+    let Round { rate, cpu_us } = *median(rounds);
+    let cpu = if cpu_us > 0.0 { format!("{cpu_us:.1}") } else { "-".to_owned() };
+    let spread = format!("{:.0} - {:.0}", rounds[0].rate, rounds[rounds.len() - 1].rate);
+    println!("{name:<34} {rate:>12.0} {:>8.2} {cpu:>10} {spread:>18}", rate / base);
 }
 
 /// The cluster, and the records in a file for Kafka's own test.
