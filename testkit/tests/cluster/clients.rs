@@ -93,12 +93,17 @@ impl Client {
         self.answer(within).unwrap_or(Err(Code::MessageTimedOut))
     }
 
-    /// Tries again until it is taken: a change of rights reaches the brokers a moment later.
-    pub(crate) fn deliver_at_last(&self, topic: &str, partition: i32, text: &str, within: Duration) {
+    /// Tries again until a record has this fate: a change of rights or settings reaches the brokers a
+    /// moment after the command.
+    pub(crate) fn deliver_until(&self, wanted: Fate, topic: &str, text: &str, within: Duration) {
         let began = Instant::now();
-        while let Err(error) = self.deliver(topic, partition, text, within) {
-            assert!(began.elapsed() < within, "{error}");
-            std::thread::sleep(Duration::from_millis(100));
+        loop {
+            let fate = self.deliver(topic, 0, text, within);
+            if fate == wanted {
+                return;
+            }
+            assert!(began.elapsed() < within, "{fate:?} instead of {wanted:?}");
+            std::thread::sleep(Duration::from_millis(50));
         }
     }
 

@@ -154,10 +154,10 @@ fn topics_change_at_a_command() {
     assert!(admin.create_topic(topic, 1, 1, &[]).unwrap_err().is_topic_exists());
 
     admin.alter_topic_config(topic, "max.message.bytes", Some("200")).unwrap();
-    let refused = client.deliver(topic, 0, &"x".repeat(500), PATIENCE).unwrap_err();
-    assert_eq!(refused, Code::MessageSizeTooLarge);
+    let large = "x".repeat(500);
+    client.deliver_until(Err(Code::MessageSizeTooLarge), topic, &large, PATIENCE);
     admin.alter_topic_config(topic, "max.message.bytes", None).unwrap();
-    client.deliver(topic, 0, &"x".repeat(500), PATIENCE).unwrap();
+    client.deliver_until(Ok(()), topic, &large, PATIENCE);
 
     let leaders = || admin.leaders(topic).unwrap().iter().map(|p| p.leader).collect::<Vec<_>>();
     let before = leaders();
@@ -184,10 +184,9 @@ fn users_come_and_go_and_can_be_limited() {
     client.deliver(topic, 0, "hello", PATIENCE).unwrap();
 
     admin.deny_writes(topic, "edge").unwrap();
-    let denied = client.deliver(topic, 0, "denied", PATIENCE).unwrap_err();
-    assert_eq!(denied, Code::TopicAuthorizationFailed);
+    client.deliver_until(Err(Code::TopicAuthorizationFailed), topic, "denied", PATIENCE);
     admin.allow_writes(topic).unwrap();
-    client.deliver_at_last(topic, 0, "allowed", PATIENCE);
+    client.deliver_until(Ok(()), topic, "allowed", PATIENCE);
 
     admin.quota_set(Some("edge"), 10_000.0).unwrap();
     let began = Instant::now();
