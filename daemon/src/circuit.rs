@@ -41,9 +41,9 @@ pub struct Policy {
     pub ack_timeout: Duration,
     /// The same once librdkafka has said that all brokers are down: a hint shortens the wait.
     pub hint_timeout: Duration,
-    /// Share of the producer's queue, 0 to 1, that is an outage when it is also old.
+    /// Share of the producer's queue, 0 to 1, that is an outage when nothing of it moves.
     pub fill: f64,
-    /// Age of the oldest record in flight that makes a full producer queue an outage.
+    /// For how long nothing must have been acknowledged for a full producer queue to be an outage.
     pub fill_age: Duration,
     /// Window over which publish rate and stream rate are compared.
     pub rate_window: Duration,
@@ -100,7 +100,7 @@ pub enum Cause {
     DeliveryFailed(String),
     /// The producer reported a fatal error; it must be rebuilt.
     Fatal(String),
-    /// The producer's queue is nearly full of old records.
+    /// The producer's queue is nearly full, and nothing of it is acknowledged.
     ProducerFull,
     /// Far less is published than received, and the queue grows.
     FallingBehind,
@@ -150,7 +150,7 @@ impl fmt::Display for Cause {
             Self::AllBrokersDown => f.write_str("all brokers are down"),
             Self::DeliveryFailed(what) => write!(f, "a delivery failed: {what}"),
             Self::Fatal(what) => write!(f, "the producer failed for good: {what}"),
-            Self::ProducerFull => f.write_str("the producer's queue is full of old records"),
+            Self::ProducerFull => f.write_str("the producer's queue is full and nothing is acknowledged"),
             Self::FallingBehind => f.write_str("far less is published than received, and the queue grows"),
             Self::ErrorRate(what) => write!(f, "many client errors and no acknowledgement, last: {what}"),
             Self::PartitionsSilent(which) => {
@@ -358,7 +358,9 @@ impl Circuit {
         if self.is_throttled(now) {
             return None;
         }
-        if flow.producer_fill >= self.policy.fill && flow.oldest >= self.policy.fill_age {
+        // Full alone says little: a backlog fills it all the time. Full and silent is an outage.
+        let stuck = flow.oldest >= self.policy.fill_age && silent >= self.policy.fill_age;
+        if flow.producer_fill >= self.policy.fill && stuck {
             return self.open(now, Cause::ProducerFull);
         }
         if self.is_falling_behind(now, flow) {

@@ -95,16 +95,23 @@ fn a_failed_delivery_or_a_fatal_error_opens_it_at_once() {
 }
 
 #[test]
-fn a_full_producer_of_old_records_opens_it() {
-    let mut rig = Rig::closed();
-    let opening = rig.run(Duration::from_secs(2), |flow| {
+fn a_full_producer_opens_it_sooner_than_silence_and_only_when_nothing_moves() {
+    let full = |flow: &mut Flow| {
         flow.in_flight = 100;
+        flow.producer_fill = 0.7;
+        flow.oldest = Duration::from_secs(5);
+    };
+    let mut rig = Rig::closed();
+    let slow = rig.run(Duration::from_secs(60), |flow| {
+        full(flow);
         flow.acked += 1;
         flow.received += 1;
-        flow.producer_fill = 0.7;
-        flow.oldest = Duration::from_secs(1);
     });
+    assert_eq!(slow, None, "a backlog that a slow cluster takes");
+    let start = rig.now;
+    let opening = rig.run(Duration::from_secs(10), full);
     assert_eq!(opening.unwrap().cause, Cause::ProducerFull);
+    assert!(rig.now - start < Duration::from_millis(1_500), "{:?}", rig.now - start);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::silence::Silence;
 use crate::tasks::LOOK_EVERY;
 
 const PROBE_WAIT_MIN: Duration = Duration::from_millis(100);
-/// After a trial that failed although the probe was answered, waits grow to this.
+/// After a relapse, although a probe was answered, waits grow to this.
 const TRIAL_WAIT_MAX: Duration = Duration::from_secs(2);
 /// While sending, how often the topic's partitions are looked at: it may have grown …
 const LOOK_AT_TOPIC: Duration = Duration::from_secs(30);
@@ -154,12 +154,13 @@ impl Breaker<'_> {
         }
     }
 
-    /// A fresh outage is probed at once and often; a relapse waits longer and longer.
+    /// A fresh outage is probed at once and often; a relapse waits longer and longer. When only some
+    /// partitions are silent the others need not wait.
     fn plan_probes(&mut self, transition: &Transition) {
         if !transition.relapse {
             self.probe_waits.reset();
             self.trial_waits.reset();
-        } else if transition.from == State::HalfOpen {
+        } else if !matches!(transition.cause, Cause::PartitionsSilent(_)) {
             self.circuit.postpone_probe(Instant::now() + next(&mut self.trial_waits));
         }
     }
