@@ -207,12 +207,19 @@ impl Program {
     /// The body of an answer of the admin endpoint.
     #[must_use]
     pub fn get(&self, path: &str) -> Option<String> {
+        self.ask(path).map(|(_, body)| body)
+    }
+
+    /// The HTTP status and the body of an answer of the admin endpoint.
+    #[must_use]
+    pub fn ask(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect_timeout(&self.admin, ANSWER_TIMEOUT).ok()?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT)).ok()?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
-        answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
     }
 
     /// What `/status` says now.

@@ -288,8 +288,11 @@ fn assert_dropped(drops: &Drops, oldest: bool) {
             "all that is gone is older than the rest"
         );
     } else {
-        // In between, a small group may find room behind a larger one that did not.
-        assert!(drops.arrived[0] && !drops.arrived[len - 1], "what is gone is new");
+        // A small group may find room behind a larger one that did not, also at the very end.
+        let half = len / 2;
+        let gone = |part: &[bool]| part.iter().filter(|arrived| !**arrived).count();
+        assert!(drops.arrived[0], "what is gone is new");
+        assert!(gone(&drops.arrived[half..]) > gone(&drops.arrived[..half]), "what is gone is new");
     }
     eprintln!("{lost} of {len} dropped, all counted");
 }
