@@ -35,6 +35,7 @@ pub(crate) fn run(shared: &Shared, signals: &Receiver<Signal>, prober: Prober) {
         looked_at: Instant::now(),
         silence: Silence::new(config.policy.partition_timeout),
         topic_at: Instant::now(),
+        told: false,
     };
     while shared.shutdown.phase() < Phase::Done {
         breaker.probe_if_due();
@@ -70,6 +71,8 @@ struct Breaker<'a> {
     silence: Silence,
     /// When the topic was last asked for while sending.
     topic_at: Instant,
+    /// Whether it was said that Kafka is away since the start.
+    told: bool,
 }
 
 impl Breaker<'_> {
@@ -97,13 +100,27 @@ impl Breaker<'_> {
                 Input::ProbeAnswered
             }
             Err(cause) if open => {
-                tracing::debug!(cause, "a probe failed");
+                self.tell_probe_failure(&cause);
                 Input::ProbeFailed { next: now + next(&mut self.probe_waits) }
             }
             // The deliveries tell how Kafka is.
             Err(cause) => return tracing::debug!(cause, "the topic could not be looked at"),
         };
         self.feed(input);
+    }
+
+    /// The breaker starts Open: if Kafka is away then, nothing else would say so.
+    fn tell_probe_failure(&mut self, cause: &str) {
+        let at_start = !self.shared.breaker.has_spoken();
+        if at_start && !std::mem::replace(&mut self.told, true) {
+            tracing::warn!(
+                event = "kafka_unreachable",
+                cause,
+                "Kafka does not answer; records go to disk until it does"
+            );
+        } else {
+            tracing::debug!(cause, "a probe failed");
+        }
     }
 
     fn look_if_due(&mut self) {
