@@ -246,3 +246,31 @@ fn records_that_waited_on_disk_for_a_week_are_delivered_as_they_were_received() 
     watch.stop();
     assert_eq!(daemon.wait().counts.replayed, 500);
 }
+
+#[test]
+fn brokers_that_answer_probes_and_refuse_records_are_tried_less_and_less_often() {
+    let rig = Rig::start();
+    let upstream =
+        rig.upstream(10, 1_000, Options { rate: 4_000, pause_at: Some(500), ..Options::default() });
+    let daemon = Daemon::start(rig.config(&upstream.url(), "")).unwrap();
+    let watch = daemon.watch();
+    wait_until("the first records are acknowledged", || watch.status().counts.acked == 500);
+    let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+    rig.mock.request_errors(ApiKey::Produce, &[denied; 10_000]).unwrap();
+    upstream.resume();
+    let opened = || {
+        let history = watch.status().breaker_history;
+        history.into_iter().filter(|c| c.to == State::Open).map(|c| c.at_ms).collect::<Vec<_>>()
+    };
+    wait_until("the breaker has opened eight times", || opened().len() >= 8);
+    let opened = opened();
+    // The waits grow from 100 ms by 1.6 each time and are jittered by 30 % at most.
+    assert!(opened[7] - opened[6] >= 1_000, "{opened:?}");
+    assert_eq!(watch.status().counts.dropped_records(), 0, "a denied record is not to blame");
+    rig.mock.clear_request_errors(ApiKey::Produce).unwrap();
+    let verdict = rig.verdict(1_000);
+    assert!(verdict.is_complete(), "{verdict:?}");
+    assert_eq!(verdict.disorder, []);
+    watch.stop();
+    assert_eq!(daemon.wait().counts.unaccounted, 0);
+}
