@@ -14,7 +14,8 @@ use common::{PATIENCE, Rig, wait_until};
 use rdkafka::types::RDKafkaRespErr;
 use spillway_daemon::circuit::State;
 use spillway_daemon::record::Outgoing;
-use spillway_daemon::{Daemon, Outcome, Reason};
+use spillway_daemon::{Config, Daemon, Outcome, Reason};
+use spillway_service::settings::Environment;
 use spillway_spool::{Appended, Config as SpoolConfig, Group, Spool};
 use spillway_testkit::kafka::ApiKey;
 use spillway_testkit::upstream::Options;
@@ -211,23 +212,53 @@ fn a_fatal_producer_error_rebuilds_the_producer_by_itself() {
     assert_eq!(daemon.wait().counts.unaccounted, 0);
 }
 
-#[test]
-fn records_that_waited_on_disk_for_a_week_are_delivered_as_they_were_received() {
-    let week_ago = spillway_daemon::ledger::unix_ms() - 7 * 86_400_000;
-    let rig = Rig::start();
+/// Puts records on disk, as a daemon would have left them; record `n` was received `n` ms after `first_ms`.
+fn put_backlog(rig: &Rig, records: u32, first_ms: i64) {
     let (spool, mut appender, reader) = Spool::open(SpoolConfig::new(rig.spool_dir())).unwrap();
     let mut group = Group::new();
-    for n in 0..500_i64 {
+    for n in 0..records {
         let (id, value) = (format!("{n}"), format!("{{\"data\":{{\"id\":\"{n}\"}}}}"));
-        let timestamp_ms = i64::try_from(week_ago).unwrap() + n;
         let (topic, source) = (common::TOPIC, "old");
+        let timestamp_ms = first_ms + i64::from(n);
         let record = Outgoing { topic, source, id: &id, key: None, value: value.as_bytes(), timestamp_ms };
         let mut header = Vec::new();
         record.write_header(&mut header);
         group.push(&[&header, value.as_bytes()]);
     }
-    assert!(matches!(appender.append(&group).unwrap(), Appended::Stored { records: 500, .. }));
+    assert!(matches!(appender.append(&group).unwrap(), Appended::Stored { records: n, .. } if n == records));
     drop((spool, appender, reader));
+}
+
+#[test]
+fn fresh_records_are_not_kept_waiting_by_a_backlog() {
+    const BACKLOG: u32 = 20_000;
+    let rig = Rig::start();
+    put_backlog(&rig, BACKLOG, 0);
+    let upstream = rig.upstream(15, 600, Options { rate: 400, ..Options::default() });
+    let text = rig.config_text(&upstream.url(), "[delivery]\norder = 'fresh'\n[admin]\nlisten = 'none'\n");
+    // A slow cluster: the backlog takes some ten seconds.
+    let text = text.replace("linger = '5ms'\n", "linger = '5ms'\nin_flight_records = 400\n");
+    (1..=3).for_each(|broker| rig.mock.round_trip(broker, Duration::from_millis(100)).unwrap());
+    let config = Config::parse("test.toml", &text, &Environment::default()).unwrap();
+    let daemon = Daemon::start(config).unwrap();
+    let watch = daemon.watch();
+    wait_until("all fresh records are acknowledged", || {
+        let counts = watch.status().counts;
+        counts.acked + counts.spooled == 600 && counts.acked > 500
+    });
+    let left = watch.status().spool.records;
+    assert!(left > u64::from(BACKLOG) / 4, "the backlog was faster: {left} left");
+    wait_until("the backlog is delivered", || watch.status().spool.records == 0);
+    watch.stop();
+    let counts = daemon.wait().counts;
+    assert_eq!(counts.replayed, counts.spooled + u64::from(BACKLOG));
+}
+
+#[test]
+fn records_that_waited_on_disk_for_a_week_are_delivered_as_they_were_received() {
+    let week_ago = spillway_daemon::ledger::unix_ms() - 7 * 86_400_000;
+    let rig = Rig::start();
+    put_backlog(&rig, 500, i64::try_from(week_ago).unwrap());
     let upstream = rig.upstream(9, 100, Options::default());
     let daemon = Daemon::start(rig.config(&upstream.url(), "")).unwrap();
     let watch = daemon.watch();
