@@ -3,6 +3,9 @@
 //!
 //! Two lanes share the session: records straight from the queue, and records read from the spool. A
 //! delivery report names its record by an [`Opaque`]: the lane and the ticket in that lane's ring.
+//!
+//! The first record of each partition in a session travels alone, until it is acknowledged (ADR 5): a
+//! leader that does not know a producer takes any batch of it for the first one.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -97,13 +100,33 @@ pub struct InFlight {
     changed: Condvar,
 }
 
+/// What one partition has in flight.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    flow: PartitionFlow,
+    /// Its leader knows this session's producer, by a record that it has acknowledged.
+    known: bool,
+    entered_at: Option<Instant>,
+}
+
+impl Share {
+    /// Until the leader knows the producer, one record at a time.
+    fn has_room(self) -> bool {
+        self.known || self.flow.in_flight == 0
+    }
+}
+
+/// A leader forgets a producer after a day without records by default; long before that the next record
+/// travels alone again.
+const KNOWN_FOR: Duration = Duration::from_secs(3600);
+
 #[derive(Debug, Default)]
 struct State {
     direct: Ring<Direct>,
     replay: Ring<Replayed>,
     /// The records of the spool that were in flight when the session was recalled.
     recalled: Recalled,
-    partitions: Vec<PartitionFlow>,
+    partitions: Vec<Share>,
     direct_bytes: usize,
     replay_bytes: usize,
     /// Records of the spool that Kafka refused and that are no dead letters yet.
@@ -125,11 +148,15 @@ pub enum Goal {
     ReplayDone,
     /// No record at all is without a report.
     AllDone,
+    /// The partition takes one more record.
+    Partition(i32),
 }
 
 impl Goal {
-    fn is_met(self, load: Load) -> bool {
+    fn is_met(self, state: &State) -> bool {
+        let load = state.load();
         match self {
+            Self::Partition(p) => state.share(Some(p)).is_none_or(Share::has_room),
             Self::Room(window) => load.fits(window.most()),
             Self::ReplayRoom(window) => load.of_replay().fits(window.most()),
             Self::DirectDone => load.direct == 0,
@@ -156,9 +183,12 @@ impl State {
             (Landed::Direct(record), partition)
         };
         let was_pending = self.pending() < before;
-        if let Some(flow) = self.partition(partition).filter(|_| was_pending) {
-            flow.in_flight -= 1;
-            flow.acked += u64::from(end == End::Acked);
+        if let Some(share) = self.partition(partition).filter(|_| was_pending) {
+            share.flow.in_flight -= 1;
+            if end == End::Acked {
+                share.flow.acked += 1;
+                share.known = true;
+            }
         }
         Some(landed)
     }
@@ -181,22 +211,38 @@ impl State {
         self.direct.pending() + self.replay.pending()
     }
 
-    fn entered(&mut self, partition: Option<i32>) {
+    fn entered(&mut self, partition: Option<i32>, now: Instant) {
         let Some(at) = partition.and_then(|p| usize::try_from(p).ok()) else { return };
         if self.partitions.len() <= at {
-            self.partitions.resize(at + 1, PartitionFlow::default());
+            self.partitions.resize(at + 1, Share::default());
         }
-        self.partitions[at].in_flight += 1;
+        let share = &mut self.partitions[at];
+        let is_old = |at: Instant| now.saturating_duration_since(at) > KNOWN_FOR;
+        if share.flow.in_flight == 0 && share.entered_at.is_some_and(is_old) {
+            share.known = false;
+        }
+        share.flow.in_flight += 1;
+        share.entered_at = Some(now);
     }
 
     fn left(&mut self, partition: Option<i32>) {
-        if let Some(flow) = self.partition(partition) {
-            flow.in_flight -= 1;
+        if let Some(share) = self.partition(partition) {
+            share.flow.in_flight -= 1;
         }
     }
 
-    fn partition(&mut self, partition: Option<i32>) -> Option<&mut PartitionFlow> {
+    fn partition(&mut self, partition: Option<i32>) -> Option<&mut Share> {
         self.partitions.get_mut(usize::try_from(partition?).ok()?)
+    }
+
+    fn share(&self, partition: Option<i32>) -> Option<Share> {
+        self.partitions.get(usize::try_from(partition?).ok()?).copied()
+    }
+
+    /// What must be waited for before a record of the partition may enter; `None` when it may.
+    fn obstacle(&self, partition: Option<i32>) -> Option<Goal> {
+        let share = self.share(partition)?;
+        if share.has_room() { None } else { partition.map(Goal::Partition) }
     }
 
     fn load(&self) -> Load {
@@ -263,15 +309,15 @@ impl InFlight {
     }
 
     fn wake(&self, state: &MutexGuard<'_, State>) {
-        if !state.goals.is_empty() && state.goals.iter().any(|goal| goal.is_met(state.load())) {
+        if !state.goals.is_empty() && state.goals.iter().any(|goal| goal.is_met(state)) {
             self.changed.notify_all();
         }
     }
 
-    /// Takes a record of the queue before it is sent, if the window has room for it.
+    /// Takes a record of the queue before it is sent, if there is room for it.
     ///
     /// # Errors
-    /// Gives the record back when there is no room.
+    /// Gives the record back when there is none; see [`Self::obstacle`].
     pub fn admit_direct(
         &self,
         record: Record,
@@ -280,20 +326,32 @@ impl InFlight {
         now: Instant,
     ) -> Result<Opaque, Record> {
         let mut state = self.lock();
-        if !state.load().fits(window) {
+        if !state.load().fits(window) || state.obstacle(partition).is_some() {
             return Err(record);
         }
         state.direct_bytes += record.cost();
-        state.entered(partition);
+        state.entered(partition, now);
         Ok(Opaque::new(false, state.direct.admit(Direct { record, partition }, now)))
     }
 
-    /// Takes a record of the spool before it is sent.
-    pub fn admit_replay(&self, record: Replayed, now: Instant) -> Opaque {
+    /// What a record of the queue must wait for that was not admitted.
+    #[must_use]
+    pub fn obstacle(&self, partition: Option<i32>, window: Window) -> Goal {
+        self.lock().obstacle(partition).unwrap_or(Goal::Room(window))
+    }
+
+    /// Takes a record of the spool before it is sent. The caller looks after the window.
+    ///
+    /// # Errors
+    /// What must be waited for, when the partition does not take it yet.
+    pub fn admit_replay(&self, record: Replayed, now: Instant) -> Result<Opaque, Goal> {
         let mut state = self.lock();
+        if let Some(goal) = state.obstacle(record.partition) {
+            return Err(goal);
+        }
         state.replay_bytes += record.envelope.len();
-        state.entered(record.partition);
-        Opaque::new(true, state.replay.admit(record, now))
+        state.entered(record.partition, now);
+        Ok(Opaque::new(true, state.replay.admit(record, now)))
     }
 
     /// Takes back the record of the queue that was admitted last: it was not sent after all.
@@ -378,7 +436,7 @@ impl InFlight {
     /// What each partition has in flight.
     #[must_use]
     pub fn partitions(&self) -> Vec<PartitionFlow> {
-        self.lock().partitions.clone()
+        self.lock().partitions.iter().map(|share| share.flow).collect()
     }
 
     /// What is in flight.
@@ -399,7 +457,7 @@ impl InFlight {
     pub fn wait_for(&self, goal: Goal, timeout: Duration) -> bool {
         let mut state = self.lock();
         state.goals.push(goal);
-        let waited = self.changed.wait_timeout_while(state, timeout, |s| !goal.is_met(s.load()));
+        let waited = self.changed.wait_timeout_while(state, timeout, |s| !goal.is_met(s));
         let (mut state, result) = waited.unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = state.goals.iter().position(|g| *g == goal) {
             state.goals.swap_remove(at);

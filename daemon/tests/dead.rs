@@ -220,8 +220,8 @@ fn what_both_topics_refuse_is_kept_in_the_tree_and_can_be_retried() {
     // The first produce request is the record's, the second its dead letter's.
     rig.mock.request_errors(ApiKey::Produce, &[INVALID, INVALID]).unwrap();
     let program = Program::start(rig.dir.path(), &with_kafka(&rig, &upstream.url(), WITH_TOPIC));
-    wait_until("it is in the tree", || program.figure("/spool/dead_letters") == 1);
-    assert_eq!((program.figure("/counts/dead_topic"), program.figure("/counts/dead_spool")), (0, 1));
+    wait_until("it is in the tree", || program.figure("/counts/dead_spool") == 1);
+    assert_eq!((program.figure("/counts/dead_topic"), program.figure("/spool/dead_letters")), (0, 1));
     let id = rig.sent()[0].id.clone().unwrap();
     assert_eq!(listed(&rig), BTreeMap::from([(1, id.clone())]));
     assert!(dead_ok(&rig, "ls", &[]).contains("the dead-letter topic refuses it too"));

@@ -201,6 +201,8 @@ fn client_config(kafka: &KafkaConfig) -> ClientConfig {
         .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
         // A batch that is refused is refused as a whole: each letter stands for itself.
         .set("batch.num.messages", "1")
+        // What is unknown to a leader must travel alone (ADR 5).
+        .set("max.in.flight.requests.per.connection", "1")
         .set("queue.buffering.max.messages", (2 * LETTERS_MAX).to_string())
         .set("queue.buffering.max.kbytes", ((2 * BYTES_MAX + RECORD_BYTES_MAX) / 1024).to_string());
     client

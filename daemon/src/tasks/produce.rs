@@ -187,7 +187,7 @@ impl Produce<'_> {
             Ok(opaque) => opaque,
             Err(record) => {
                 self.held = Some(record);
-                session.flight.wait_for(Goal::Room(window), LOOK_EVERY);
+                session.flight.wait_for(session.flight.obstacle(partition, window), LOOK_EVERY);
                 return false;
             }
         };

@@ -49,6 +49,16 @@ enum Event {
     Finish,
 }
 
+/// What became of one record.
+enum Sent {
+    /// It is in flight, passed over, or on its way to the dead letters.
+    Done,
+    /// It could not be handed over; look at the world first.
+    Stop,
+    /// It may be sent once this is met.
+    Wait(Goal),
+}
+
 /// Runs until the daemon stops.
 pub(crate) fn run(shared: &Shared, reader: Reader) {
     let skips = Skips::new(reader.position());
@@ -239,22 +249,33 @@ impl Replay<'_> {
         let Some(session) = self.session.clone() else { return };
         let Some(permit) = session.permit() else { return };
         let Some((batch, mut index)) = self.current.take() else { return };
+        let mut wait = None;
         let window = self.window(self.shared.breaker.state());
         let now = Instant::now();
         let end = (index + BATCH).min(batch.records() as usize);
         while index < end && self.has_room(&session.flight, window) {
             let (envelope, seq) = (batch.record(index), batch.first_seq() + index as u64);
-            if self.skips.is_at_barrier(seq) || !self.send_one(&session, &permit, &envelope, seq, now) {
+            if self.skips.is_at_barrier(seq) {
                 break;
             }
-            index += 1;
+            match self.send_one(&session, &permit, &envelope, seq, now) {
+                Sent::Done => index += 1,
+                Sent::Stop => break,
+                Sent::Wait(goal) => {
+                    wait = Some(goal);
+                    break;
+                }
+            }
         }
+        drop(permit);
         if index < batch.records() as usize {
             self.current = Some((batch, index));
         }
+        if let Some(goal) = wait {
+            session.flight.wait_for(goal, LOOK_EVERY);
+        }
     }
 
-    /// Returns whether the record is dealt with.
     fn send_one(
         &mut self,
         session: &Session,
@@ -262,15 +283,18 @@ impl Replay<'_> {
         envelope: &Bytes,
         seq: u64,
         now: Instant,
-    ) -> bool {
+    ) -> Sent {
         let kafka = &self.shared.kafka;
         let outgoing = record::decode(envelope);
         let partition = outgoing.as_ref().ok().and_then(|outgoing| kafka.partition_of(outgoing));
         if self.skips.meet(seq, partition, |p| kafka.gates().is_held(p)) == Step::Pass {
-            return true;
+            return Sent::Done;
         }
         let replayed = Replayed { spool_seq: seq, envelope: envelope.clone(), partition };
-        let opaque = session.flight.admit_replay(replayed, now);
+        let opaque = match session.flight.admit_replay(replayed, now) {
+            Ok(opaque) => opaque,
+            Err(goal) => return Sent::Wait(goal),
+        };
         let sent = match &outgoing {
             Ok(outgoing) => kafka.send(permit, outgoing, partition, opaque),
             Err(error) => Err(SendError::Refused(error.to_string())),
@@ -282,16 +306,16 @@ impl Replay<'_> {
             }
             Err(SendError::Full) => {
                 session.flight.withdraw_replay();
-                return false;
+                return Sent::Stop;
             }
             Err(SendError::Failed(what)) => {
                 session.flight.withdraw_replay();
                 kafka.tell_failure(what);
-                return false;
+                return Sent::Stop;
             }
         }
         self.skips.sent(seq);
-        true
+        Sent::Done
     }
 
     fn acknowledge(&mut self) {
