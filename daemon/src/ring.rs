@@ -18,13 +18,22 @@ pub enum End {
     Refused,
 }
 
-/// Items that left the front of a ring, by their end.
+/// Items that are done and left the ring, by their end.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Tally {
     /// Acknowledged.
     pub acked: u64,
     /// Refused.
     pub refused: u64,
+}
+
+impl Tally {
+    fn count(&mut self, end: End) {
+        match end {
+            End::Acked => self.acked += 1,
+            End::Refused => self.refused += 1,
+        }
+    }
 }
 
 /// Items in flight.
@@ -118,15 +127,19 @@ impl<T> Ring<T> {
         }
     }
 
-    /// Takes all items that are left, in the order they were sent.
+    /// Takes all items that are left, in the order they were sent. Those that are done behind them count
+    /// now: nothing of them comes back.
     pub fn recall(&mut self) -> Vec<T> {
         self.base += self.slots.len() as u64;
         self.pending = 0;
-        let left = self.slots.drain(..).filter_map(|slot| match slot {
-            Slot::Pending(item, _) | Slot::Failed(item) => Some(item),
-            Slot::Done(_) => None,
-        });
-        left.collect()
+        let mut left = Vec::new();
+        for slot in self.slots.drain(..) {
+            match slot {
+                Slot::Pending(item, _) | Slot::Failed(item) => left.push(item),
+                Slot::Done(end) => self.tally.count(end),
+            }
+        }
+        left
     }
 
     /// The oldest item that is left, reported or not.
@@ -164,10 +177,7 @@ impl<T> Ring<T> {
 
     fn trim(&mut self) {
         while let Some(Slot::Done(end)) = self.slots.front() {
-            match end {
-                End::Acked => self.tally.acked += 1,
-                End::Refused => self.tally.refused += 1,
-            }
+            self.tally.count(*end);
             self.slots.pop_front();
             self.base += 1;
         }
@@ -195,7 +205,8 @@ mod tests {
         ring.fail(2);
         assert_eq!((ring.pending(), ring.finish(0, End::Refused)), (3, Some(0)));
         assert_eq!((ring.front().copied(), ring.take_tally()), (Some(2), Tally { acked: 1, refused: 1 }));
-        assert_eq!(ring.recall(), [2, 3, 4]);
+        assert_eq!(ring.finish(3, End::Acked), Some(3));
+        assert_eq!((ring.recall(), ring.take_tally()), (vec![2, 4], Tally { acked: 1, refused: 0 }));
         assert!(ring.is_empty());
         assert_eq!((ring.pending(), ring.oldest()), (0, None));
         assert_eq!(ring.finish(4, End::Acked), None, "a late report of a recalled item");
