@@ -93,6 +93,29 @@ fn nor_with_fresh_records_first() {
 }
 
 #[test]
+fn partitions_that_are_silent_from_the_start_do_not_stop_the_others() {
+    const RECORDS: usize = 2_000;
+    let rig = Rig::start();
+    rig.mock.broker_down(3).unwrap();
+    let upstream = rig.upstream(36, RECORDS, Options { rate: 1_000, ..Options::default() });
+    let daemon = Daemon::start(rig.config(&upstream.url(), "")).unwrap();
+    let watch = daemon.watch();
+    wait_until("all records are in", || watch.status().counts.received == RECORDS as u64);
+    let due = due(&rig.sent());
+    wait_until("the others have all of theirs", || {
+        let now = firsts(&rig);
+        let has_all = |p: &i32| now.get(p).copied().unwrap_or(0) == due[p];
+        (0..PARTITIONS).filter(|p| !AWAY.contains(p)).all(|p| has_all(&p))
+    });
+    rig.mock.broker_up(3).unwrap();
+    let verdict = rig.verdict(RECORDS);
+    assert!(verdict.is_complete(), "{verdict:?}");
+    assert_eq!(verdict.disorder, []);
+    watch.stop();
+    assert_eq!(daemon.wait().counts.unaccounted, 0);
+}
+
+#[test]
 fn a_batch_that_is_too_large_is_sent_again_in_smaller_ones() {
     let rig = Rig::start();
     let upstream = rig.upstream(34, 2_000, Options { pause_at: Some(500), ..Options::default() });

@@ -161,13 +161,20 @@ impl Breaker<'_> {
         self.log(transition);
     }
 
-    /// A silence of all may be that of a few partitions which alone were tried.
+    /// A silence of all may be that of a few partitions which alone were tried: their first record in a
+    /// session keeps the others waiting (ADR 5), or they are being caught up with.
     fn suspect_partitions(&self, cause: &Cause) {
         let Some(session) = self.shared.kafka.session() else { return };
-        if !matches!(cause, Cause::PartitionsSilent(_)) {
-            let flows = session.flight.partitions();
-            let tried: Vec<_> = (0..flows.len()).filter(|p| flows[*p].in_flight > 0).collect();
-            self.shared.kafka.gates().strike_if_all_suspect(&tried, Instant::now());
+        if matches!(cause, Cause::PartitionsSilent(_)) {
+            return;
+        }
+        let (gates, flows, now) = (self.shared.kafka.gates(), session.flight.partitions(), Instant::now());
+        let tried: Vec<_> = (0..flows.len()).filter(|p| flows[*p].in_flight > 0).collect();
+        let others_answered = flows.iter().any(|flow| flow.acked > 0);
+        if others_answered && tried.iter().all(|p| flows[*p].acked == 0) {
+            tried.iter().for_each(|p| gates.strike(*p, now));
+        } else {
+            gates.strike_if_all_suspect(&tried, now);
         }
     }
 
