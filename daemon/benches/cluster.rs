@@ -44,6 +44,9 @@ const SUBJECTS: [(&str, Subject); 5] = [
     ("kafka-producer-perf-test", Subject::PerfTest),
 ];
 
+/// Runs that are not measured.
+const WARM_UPS: usize = 3;
+
 #[derive(Clone, Copy)]
 enum Subject {
     /// The daemon with these lines of configuration.
@@ -58,12 +61,13 @@ fn main() {
         return println!("nothing is measured without cargo bench");
     }
     spillway_daemon::sources::http::choose_cryptography();
-    let plan = Plan::from_args(200_000);
+    let plan = Plan::from_args(400_000);
     let lines = lines(plan.bytes.unwrap_or(1024), plan.records);
     let field = Field::set(&lines);
     let subjects = SUBJECTS.iter().filter(|(name, _)| name.contains(&plan.only)).collect::<Vec<_>>();
     println!(
-        "{} records a round, {} rounds in turns; median records/s and its share of the bare pipe's;\n\
+        "{} records a round, {} rounds in turns; median records/s, and the median of its share of the\n\
+         bare pipe's in the same round, since the brokers get faster and slower from round to round;\n\
          CPU time is that of the process with the subject and the upstream, without the brokers\n",
         plan.records, plan.rounds
     );
@@ -72,7 +76,9 @@ fn main() {
         "", "records/s", "ratio", "cpu us/rec", "slowest - fastest"
     );
     // The brokers' compilers have seen nothing yet.
-    field.on_topic(|target| bare_pipe(&lines, target));
+    for _ in 0..WARM_UPS {
+        field.on_topic(|target| bare_pipe(&lines, target));
+    }
     let mut pipe = Vec::new();
     let mut measured: Vec<Vec<Round>> = subjects.iter().map(|_| Vec::new()).collect();
     for _ in 0..plan.rounds {
@@ -81,19 +87,22 @@ fn main() {
             rounds.push(round(plan.records, || field.on_topic(|target| field.run(*subject, &lines, target))));
         }
     }
-    let base = median(&mut pipe).rate;
-    show("bare pipe", &mut pipe, base);
+    let base = pipe.iter().map(|round| round.rate).collect::<Vec<_>>();
+    show("bare pipe", &mut pipe, &base);
     for ((name, _), rounds) in subjects.iter().zip(&mut measured) {
-        show(name, rounds, base);
+        show(name, rounds, &base);
     }
 }
 
-/// One row. The spread says how far the median can be trusted: a busy machine shows here.
-fn show(name: &str, rounds: &mut [Round], base: f64) {
+/// One row; `rounds` and `base` are in the order in which they ran. The spread says how far the median can
+/// be trusted: a busy machine shows here.
+fn show(name: &str, rounds: &mut [Round], base: &[f64]) {
+    let mut ratios = rounds.iter().zip(base).map(|(round, base)| round.rate / base).collect::<Vec<_>>();
+    ratios.sort_by(f64::total_cmp);
     let Round { rate, cpu_us } = *median(rounds);
     let cpu = if cpu_us > 0.0 { format!("{cpu_us:.1}") } else { "-".to_owned() };
     let spread = format!("{:.0} - {:.0}", rounds[0].rate, rounds[rounds.len() - 1].rate);
-    println!("{name:<34} {rate:>12.0} {:>8.2} {cpu:>10} {spread:>18}", rate / base);
+    println!("{name:<34} {rate:>12.0} {:>8.2} {cpu:>10} {spread:>18}", ratios[ratios.len() / 2]);
 }
 
 /// The cluster, and the records in a file for Kafka's own test.
@@ -139,7 +148,7 @@ impl Field {
         java.args(["--num-records", &records.to_string(), "--throughput", "-1", "--payload-file"]);
         java.arg(self.payload.path()).arg("--producer-props");
         java.arg(format!("bootstrap.servers={}", target.bootstrap));
-        java.args(["acks=all", "enable.idempotence=true", "compression.type=lz4", "linger.ms=5"]);
+        java.args(["acks=all", "enable.idempotence=true", "compression.type=lz4", "linger.ms=25"]);
         // librdkafka's limits, which the others have.
         java.args(["batch.size=1000000", "buffer.memory=67108864"]);
         let output = java.output().unwrap();

@@ -313,7 +313,7 @@ fn kafka(section: &Section<'_>) -> KafkaConfig {
         topic,
         dead_letter_topic,
         compression: compression.to_owned(),
-        linger: section.get("linger", Duration::from_millis(5)),
+        linger: section.get("linger", Duration::from_millis(25)),
         window: Window {
             records: section.within("in_flight_records", 50_000, 1..=1_000_000),
             bytes: to_usize(window_bytes),

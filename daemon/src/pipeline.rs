@@ -174,11 +174,13 @@ impl Daemon {
             kafka,
             spool,
         });
+        let (orders, orders_out) = unbounded();
+        // Before the admin endpoint: who sees the daemon answer there can also give it errands.
+        let control = start_control(&shared.config.spool.dir, orders);
         if let Some(listener) = listener {
             runtime.spawn(admin::serve(listener, Arc::clone(&shared)));
         }
         let (ends_in, ends) = unbounded();
-        let (orders, orders_out) = unbounded();
         let ports = Ports {
             appender,
             reader,
@@ -189,7 +191,6 @@ impl Daemon {
         };
         let threads = spawn_threads(&shared, ports, &ends_in)?;
         spawn_stream(&runtime, &shared, source, sender, ends_in);
-        let control = start_control(&shared.config.spool.dir, orders);
         Ok(Self { shared, ends, threads, runtime, control })
     }
 

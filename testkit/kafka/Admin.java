@@ -171,9 +171,10 @@ public final class Admin {
         return done();
     }
 
+    /** As one of the brokers knows it; null when that one does not. */
     private TopicDescription describeIfThere(String name) throws Exception {
         try {
-            return describe(name);
+            return client.describeTopics(List.of(name)).allTopicNames().get().get(name);
         } catch (ExecutionException failure) {
             if (failure.getCause() instanceof UnknownTopicOrPartitionException) {
                 return null;
@@ -182,8 +183,11 @@ public final class Admin {
         }
     }
 
+    /** Waits until the broker that is asked knows the topic: one that is new is not known to all at once. */
     private TopicDescription describe(String name) throws Exception {
-        return client.describeTopics(List.of(name)).allTopicNames().get().get(name);
+        TopicDescription[] seen = new TopicDescription[1];
+        await(name + " to be known", () -> (seen[0] = describeIfThere(name)) != null);
+        return seen[0];
     }
 
     private JsonNode alterTopic(JsonNode c) throws Exception {
@@ -298,12 +302,22 @@ public final class Admin {
         return all;
     }
 
-    /** [[partition, end offset], ...] */
+    /** [[partition, end offset], ...] Of a new topic, waits until every broker that is asked knows it. */
     private JsonNode endOffsets(String name) throws Exception {
-        Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
-        partitions(name).forEach(p -> asked.put(p, OffsetSpec.latest()));
         TreeMap<Integer, Long> found = new TreeMap<>();
-        client.listOffsets(asked).all().get().forEach((p, r) -> found.put(p.partition(), r.offset()));
+        await("the end offsets of " + name, () -> {
+            try {
+                Map<TopicPartition, OffsetSpec> asked = new HashMap<>();
+                partitions(name).forEach(p -> asked.put(p, OffsetSpec.latest()));
+                client.listOffsets(asked).all().get().forEach((p, r) -> found.put(p.partition(), r.offset()));
+                return true;
+            } catch (ExecutionException failure) {
+                if (failure.getCause() instanceof UnknownTopicOrPartitionException) {
+                    return false;
+                }
+                throw failure;
+            }
+        });
         ArrayNode all = JSON.createArrayNode();
         found.forEach((partition, offset) -> all.addArray().add(partition).add(offset));
         return all;

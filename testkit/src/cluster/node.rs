@@ -1,6 +1,7 @@
 //! The process of one broker: start, signals, end. It is found again by its pid file, so that a person
 //! can command from another process than the one that started it.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -43,6 +44,7 @@ impl Jvm {
 pub(super) struct Node {
     id: u8,
     child: Option<Child>,
+    home: PathBuf,
     pid_file: PathBuf,
     log_file: PathBuf,
     properties: PathBuf,
@@ -53,6 +55,7 @@ impl Node {
         Self {
             id,
             child: None,
+            home: layout.home(id),
             pid_file: layout.pid_file(id),
             log_file: layout.log_file(id),
             properties: layout.properties_file(id),
@@ -68,7 +71,10 @@ impl Node {
         let log = log.map_err(Error::file("open", &self.log_file))?;
         let copy = log.try_clone().map_err(Error::file("open", &self.log_file))?;
         let mut java = java(classpath);
-        java.args(jvm.options()).arg("kafka.Kafka").arg(&self.properties);
+        // What lz4 and zstd unpack for themselves goes with the cluster's folder, also after a SIGKILL.
+        let mut scratch = OsString::from("-Djava.io.tmpdir=");
+        scratch.push(&self.home);
+        java.arg(scratch).args(jvm.options()).arg("kafka.Kafka").arg(&self.properties);
         // A group of its own: Ctrl-C in a terminal reaches the test, whose end then ends the brokers.
         java.process_group(0).stdin(Stdio::null()).stdout(log).stderr(copy);
         let child = java.spawn().map_err(|source| Error::Program { program: "java", hint: JAVA, source })?;
