@@ -23,6 +23,7 @@ mod pipeline;
 pub mod pointer;
 pub mod queue;
 pub mod record;
+mod resume;
 pub mod ring;
 pub mod shutdown;
 pub mod silence;
