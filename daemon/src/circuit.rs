@@ -102,7 +102,7 @@ pub enum Input {
     /// A client error that is no verdict on its own: a transport failure, a refused login.
     ClientError(String),
     /// These partitions do not answer while others do, and are held back from now on.
-    PartitionsSilent(Vec<usize>),
+    PartitionsSilent(Vec<String>),
     /// librdkafka's hint. It comes once, may be false, and has no counterpart.
     AllBrokersDown,
     /// The brokers make us wait, for a quota, and said so a moment ago: slow is not away.

@@ -14,7 +14,9 @@ use crate::circuit::Policy;
 use crate::inflight::Window;
 use crate::kafka::RESERVED_OPTIONS;
 use crate::pointer::Pointer;
+use crate::routes::Routes;
 
+mod route;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,8 @@ pub struct Config {
     pub sources: Vec<SourceConfig>,
     /// Where they go.
     pub kafka: KafkaConfig,
+    /// Which of them go to which topic.
+    pub routes: Routes,
     /// The queue in memory.
     pub queue: QueueConfig,
     /// What is promised.
@@ -118,7 +122,7 @@ pub struct FileConfig {
 pub struct KafkaConfig {
     /// Brokers and security.
     pub settings: KafkaSettings,
-    /// Topic.
+    /// Topic of the records that no route sends elsewhere.
     pub topic: String,
     /// Topic for records that `topic` refuses for themselves.
     pub dead_letter_topic: Option<String>,
@@ -213,10 +217,12 @@ impl Config {
 
 fn build(root: &Section<'_>) -> Config {
     let daemon = root.section("daemon");
+    let (sources, kafka) = (sources(root), kafka(&root.section("kafka")));
     let config = Config {
         id: daemon.get("id", host_name()),
-        sources: sources(root),
-        kafka: kafka(&root.section("kafka")),
+        routes: route::routes(root, &kafka, &sources),
+        sources,
+        kafka,
         queue: queue(&root.section("queue")),
         delivery: delivery(&root.section("delivery")),
         breaker: breaker(&root.section("breaker")),

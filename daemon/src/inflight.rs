@@ -16,6 +16,7 @@ use crate::record::Record;
 use crate::ring::{End, Ring, Tally, Ticket};
 use crate::silence::PartitionFlow;
 use crate::skips::Recalled;
+use crate::topics::Place;
 
 /// Which record a delivery report is about, as librdkafka carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,15 +49,15 @@ pub struct Replayed {
     pub spool_seq: u64,
     /// Its envelope, kept in case that Kafka refuses it.
     pub envelope: Bytes,
-    /// The partition that it goes to, if that is known.
-    pub partition: Option<i32>,
+    /// Where it goes, if that can be read from it.
+    pub place: Option<Place>,
 }
 
 /// A record straight from the queue, in flight.
 #[derive(Debug)]
 struct Direct {
     record: Record,
-    partition: Option<i32>,
+    place: Option<Place>,
 }
 
 /// What a report took out of flight.
@@ -126,7 +127,8 @@ struct State {
     replay: Ring<Replayed>,
     /// The records of the spool that were in flight when the session was recalled.
     recalled: Recalled,
-    partitions: Vec<Share>,
+    /// By topic and partition.
+    shares: Vec<Vec<Share>>,
     direct_bytes: usize,
     replay_bytes: usize,
     /// Records of the spool that Kafka refused and that are no dead letters yet.
@@ -149,14 +151,14 @@ pub enum Goal {
     /// No record at all is without a report.
     AllDone,
     /// The partition takes one more record.
-    Partition(i32),
+    Place(Place),
 }
 
 impl Goal {
     fn is_met(self, state: &State) -> bool {
         let load = state.load();
         match self {
-            Self::Partition(p) => state.share(Some(p)).is_none_or(Share::has_room),
+            Self::Place(place) => state.share(Some(place)).is_none_or(Share::has_room),
             Self::Room(window) => load.fits(window.most()),
             Self::ReplayRoom(window) => load.of_replay().fits(window.most()),
             Self::DirectDone => load.direct == 0,
@@ -169,21 +171,21 @@ impl Goal {
 impl State {
     fn finish(&mut self, opaque: Opaque, end: End) -> Option<Landed> {
         let before = self.pending();
-        let (landed, partition) = if opaque.is_replay() {
+        let (landed, place) = if opaque.is_replay() {
             let record = self.replay.finish(opaque.ticket(), end)?;
             if end == End::Refused {
                 self.refused = self.refused.saturating_sub(1);
             }
             self.replay_bytes -= record.envelope.len();
-            let partition = record.partition;
-            (Landed::Replayed(record), partition)
+            let place = record.place;
+            (Landed::Replayed(record), place)
         } else {
-            let Direct { record, partition } = self.direct.finish(opaque.ticket(), end)?;
+            let Direct { record, place } = self.direct.finish(opaque.ticket(), end)?;
             self.direct_bytes -= record.cost();
-            (Landed::Direct(record), partition)
+            (Landed::Direct(record), place)
         };
         let was_pending = self.pending() < before;
-        if let Some(share) = self.partition(partition).filter(|_| was_pending) {
+        if let Some(share) = self.share_mut(place).filter(|_| was_pending) {
             share.flow.in_flight -= 1;
             if end == End::Acked {
                 share.flow.acked += 1;
@@ -195,15 +197,14 @@ impl State {
 
     fn fail(&mut self, opaque: Opaque) {
         let (before, ticket) = (self.pending(), opaque.ticket());
-        let partition = if opaque.is_replay() {
+        if opaque.is_replay() {
             self.replay.fail(ticket);
-            self.replay.peek(ticket).and_then(|r| r.partition)
         } else {
             self.direct.fail(ticket);
-            self.direct.peek(ticket).and_then(|d| d.partition)
-        };
+        }
         if self.pending() < before {
-            self.left(partition);
+            let place = self.place(opaque);
+            self.left(place);
         }
     }
 
@@ -211,12 +212,24 @@ impl State {
         self.direct.pending() + self.replay.pending()
     }
 
-    fn entered(&mut self, partition: Option<i32>, now: Instant) {
-        let Some(at) = partition.and_then(|p| usize::try_from(p).ok()) else { return };
-        if self.partitions.len() <= at {
-            self.partitions.resize(at + 1, Share::default());
+    fn place(&mut self, opaque: Opaque) -> Option<Place> {
+        if opaque.is_replay() {
+            self.replay.peek(opaque.ticket()).and_then(|record| record.place)
+        } else {
+            self.direct.peek(opaque.ticket()).and_then(|direct| direct.place)
         }
-        let share = &mut self.partitions[at];
+    }
+
+    fn entered(&mut self, place: Option<Place>, now: Instant) {
+        let Some((topic, at)) = place.and_then(cell) else { return };
+        if self.shares.len() <= topic {
+            self.shares.resize(topic + 1, Vec::new());
+        }
+        let shares = &mut self.shares[topic];
+        if shares.len() <= at {
+            shares.resize(at + 1, Share::default());
+        }
+        let share = &mut shares[at];
         let is_old = |at: Instant| now.saturating_duration_since(at) > KNOWN_FOR;
         if share.flow.in_flight == 0 && share.entered_at.is_some_and(is_old) {
             share.known = false;
@@ -225,24 +238,26 @@ impl State {
         share.entered_at = Some(now);
     }
 
-    fn left(&mut self, partition: Option<i32>) {
-        if let Some(share) = self.partition(partition) {
+    fn left(&mut self, place: Option<Place>) {
+        if let Some(share) = self.share_mut(place) {
             share.flow.in_flight -= 1;
         }
     }
 
-    fn partition(&mut self, partition: Option<i32>) -> Option<&mut Share> {
-        self.partitions.get_mut(usize::try_from(partition?).ok()?)
+    fn share_mut(&mut self, place: Option<Place>) -> Option<&mut Share> {
+        let (topic, at) = cell(place?)?;
+        self.shares.get_mut(topic)?.get_mut(at)
     }
 
-    fn share(&self, partition: Option<i32>) -> Option<Share> {
-        self.partitions.get(usize::try_from(partition?).ok()?).copied()
+    fn share(&self, place: Option<Place>) -> Option<Share> {
+        let (topic, at) = cell(place?)?;
+        self.shares.get(topic)?.get(at).copied()
     }
 
     /// What must be waited for before a record of the partition may enter; `None` when it may.
-    fn obstacle(&self, partition: Option<i32>) -> Option<Goal> {
-        let share = self.share(partition)?;
-        if share.has_room() { None } else { partition.map(Goal::Partition) }
+    fn obstacle(&self, place: Option<Place>) -> Option<Goal> {
+        let share = self.share(place)?;
+        if share.has_room() { None } else { place.map(Goal::Place) }
     }
 
     fn load(&self) -> Load {
@@ -254,6 +269,11 @@ impl State {
             replay_bytes: self.replay_bytes,
         }
     }
+}
+
+/// Where the share of a place is kept. All of a topic has none.
+fn cell(place: Place) -> Option<(usize, usize)> {
+    Some((usize::from(place.topic), usize::try_from(place.partition).ok()?))
 }
 
 /// What is in flight now.
@@ -321,23 +341,23 @@ impl InFlight {
     pub fn admit_direct(
         &self,
         record: Record,
-        partition: Option<i32>,
+        place: Option<Place>,
         window: Window,
         now: Instant,
     ) -> Result<Opaque, Record> {
         let mut state = self.lock();
-        if !state.load().fits(window) || state.obstacle(partition).is_some() {
+        if !state.load().fits(window) || state.obstacle(place).is_some() {
             return Err(record);
         }
         state.direct_bytes += record.cost();
-        state.entered(partition, now);
-        Ok(Opaque::new(false, state.direct.admit(Direct { record, partition }, now)))
+        state.entered(place, now);
+        Ok(Opaque::new(false, state.direct.admit(Direct { record, place }, now)))
     }
 
     /// What a record of the queue must wait for that was not admitted.
     #[must_use]
-    pub fn obstacle(&self, partition: Option<i32>, window: Window) -> Goal {
-        self.lock().obstacle(partition).unwrap_or(Goal::Room(window))
+    pub fn obstacle(&self, place: Option<Place>, window: Window) -> Goal {
+        self.lock().obstacle(place).unwrap_or(Goal::Room(window))
     }
 
     /// Takes a record of the spool before it is sent. The caller looks after the window.
@@ -346,20 +366,20 @@ impl InFlight {
     /// What must be waited for, when the partition does not take it yet.
     pub fn admit_replay(&self, record: Replayed, now: Instant) -> Result<Opaque, Goal> {
         let mut state = self.lock();
-        if let Some(goal) = state.obstacle(record.partition) {
+        if let Some(goal) = state.obstacle(record.place) {
             return Err(goal);
         }
         state.replay_bytes += record.envelope.len();
-        state.entered(record.partition, now);
+        state.entered(record.place, now);
         Ok(Opaque::new(true, state.replay.admit(record, now)))
     }
 
     /// Takes back the record of the queue that was admitted last: it was not sent after all.
     pub fn withdraw_direct(&self) -> Option<Record> {
         let mut state = self.lock();
-        let Direct { record, partition } = state.direct.withdraw_last()?;
+        let Direct { record, place } = state.direct.withdraw_last()?;
         state.direct_bytes -= record.cost();
-        state.left(partition);
+        state.left(place);
         Some(record)
     }
 
@@ -368,7 +388,7 @@ impl InFlight {
         let mut state = self.lock();
         if let Some(record) = state.replay.withdraw_last() {
             state.replay_bytes -= record.envelope.len();
-            state.left(record.partition);
+            state.left(record.place);
         }
     }
 
@@ -420,6 +440,12 @@ impl InFlight {
         }
     }
 
+    /// Where a record in flight goes; `None` when it has ended, or when that is not known.
+    #[must_use]
+    pub fn place(&self, opaque: Opaque) -> Option<Place> {
+        self.lock().place(opaque)
+    }
+
     /// How far the records of the spool are done, and what became of them since the last call.
     pub fn take_progress(&self) -> ReplayProgress {
         let mut state = self.lock();
@@ -435,8 +461,11 @@ impl InFlight {
 
     /// What each partition has in flight.
     #[must_use]
-    pub fn partitions(&self) -> Vec<PartitionFlow> {
-        self.lock().partitions.iter().map(|share| share.flow).collect()
+    pub fn partitions(&self) -> Vec<(Place, PartitionFlow)> {
+        let of_topic = |(topic, shares): (u16, &Vec<Share>)| -> Vec<_> {
+            (0..).zip(shares).map(|(p, share)| (Place::new(topic, p), share.flow)).collect()
+        };
+        (0..).zip(&self.lock().shares).flat_map(of_topic).collect()
     }
 
     /// What is in flight.
@@ -472,12 +501,12 @@ impl InFlight {
         let mut state = self.lock();
         // What was sent of the spool is not done: a late look at the progress must not say so.
         for record in state.replay.recall() {
-            state.recalled.add(record.spool_seq, record.partition);
+            state.recalled.add(record.spool_seq, record.place);
         }
         state.refused = 0;
         state.direct_bytes = 0;
         state.replay_bytes = 0;
-        state.partitions.clear();
+        state.shares.clear();
         self.wake(&state);
         state.direct.recall().into_iter().map(|direct| direct.record).collect()
     }

@@ -11,7 +11,7 @@ mod batch_limit;
 mod callbacks;
 mod probe;
 
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -28,8 +28,8 @@ use crate::config::KafkaConfig;
 use crate::gates::Gates;
 use crate::inflight::{Goal, InFlight, Opaque, Window};
 use crate::ledger::Ledger;
-use crate::partitioner;
 use crate::record::{HEADER_ID, HEADER_SOURCE, Outgoing, Record};
+use crate::topics::{Place, Placed, TopicIndex, Topics};
 
 use batch_limit::{BatchLimit, batch_bytes};
 use callbacks::Callbacks;
@@ -61,8 +61,24 @@ pub const RESERVED_OPTIONS: &[&str] = &[
 pub enum Signal {
     /// Straight into the machine.
     Input(Input),
-    /// A probe came to this: for each partition of the topic, whether it has a leader.
-    Probe(Result<Vec<bool>, String>),
+    /// A probe came to this.
+    Probe(Result<Vec<Seen>, String>),
+    /// A topic refuses records, or is not there any more.
+    TopicFailed {
+        /// Which.
+        topic: TopicIndex,
+        /// What Kafka said.
+        what: String,
+    },
+}
+
+/// What a probe saw of a topic.
+#[derive(Debug)]
+pub struct Seen {
+    /// Which topic.
+    pub topic: TopicIndex,
+    /// For each partition whether it has a leader, or why the topic cannot be seen.
+    pub leaders: Result<Vec<bool>, String>,
 }
 
 /// A record that Kafka refused for itself, on its way to the dead letters.
@@ -93,11 +109,9 @@ pub struct Kafka {
     producer_config: ClientConfig,
     access: Access,
     window: Window,
-    topic: String,
+    topics: Arc<Topics>,
     ledger: Arc<Ledger>,
     acks: Arc<AtomicU64>,
-    /// Partitions of the topic as the last probe saw them; 0 before the first.
-    partitions: AtomicI32,
     gates: Gates,
     batch_bytes: Arc<AtomicUsize>,
     signals: Sender<Signal>,
@@ -141,8 +155,30 @@ pub enum SendError {
     Full,
     /// The record itself is refused.
     Refused(String),
-    /// Something that concerns all records.
-    Failed(String),
+    /// Something that concerns more than this record.
+    Failed(Trouble),
+}
+
+/// Why records cannot be delivered that are not to blame themselves, with what Kafka said.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The topic is not there, or refuses all records.
+    Topic(String),
+    /// Kafka is away, or refuses all records.
+    Outage(String),
+    /// The producer is broken for good.
+    Fatal(String),
+}
+
+impl Trouble {
+    /// What the breaker is told, when it was met on the way to `place`.
+    fn signal(self, place: Option<Place>) -> Signal {
+        match (self, place) {
+            (Self::Topic(what), Some(place)) => Signal::TopicFailed { topic: place.topic, what },
+            (Self::Topic(what) | Self::Outage(what), _) => Signal::Input(Input::DeliveryFailed(what)),
+            (Self::Fatal(what), _) => Signal::Input(Input::Fatal(what)),
+        }
+    }
 }
 
 impl Kafka {
@@ -150,19 +186,20 @@ impl Kafka {
     #[must_use]
     pub fn new(
         config: &KafkaConfig,
+        topics: Topics,
         ledger: Arc<Ledger>,
         signals: Sender<Signal>,
         refusals: Sender<Refusal>,
     ) -> Self {
+        let topics = Arc::new(topics);
         Self {
             producer_config: producer_config(config),
             access: config.settings.access(),
             window: config.window,
-            topic: config.topic.clone(),
+            gates: Gates::new(Arc::clone(&topics)),
+            topics,
             ledger,
             acks: Arc::default(),
-            partitions: AtomicI32::new(0),
-            gates: Gates::default(),
             batch_bytes: Arc::new(AtomicUsize::new(batch_bytes(config))),
             signals,
             refusals,
@@ -182,9 +219,9 @@ impl Kafka {
     }
 
     /// Tells the breaker that a record could not be handed to the producer.
-    pub fn tell_failure(&self, what: String) {
+    pub fn tell(&self, trouble: Trouble, place: Option<Place>) {
         // When its channel is full the breaker has more than enough to go by.
-        let _ = self.signals.try_send(Signal::Input(Input::DeliveryFailed(what)));
+        let _ = self.signals.try_send(trouble.signal(place));
     }
 
     /// Sends a record of the spool that the producer refused at once to the dead letters.
@@ -257,23 +294,32 @@ impl Kafka {
         &self.access
     }
 
-    /// The gates of the topic's partitions.
+    /// The gates of all partitions.
     #[must_use]
     pub fn gates(&self) -> &Gates {
         &self.gates
     }
 
-    /// The partition that a record goes to. `None` lets librdkafka choose: before the first probe, and for
-    /// records of another topic, which a changed configuration can leave in the spool.
+    /// The topics.
     #[must_use]
-    pub fn partition_of(&self, out: &Outgoing<'_>) -> Option<i32> {
-        if out.topic != self.topic {
-            return None;
-        }
-        partitioner::partition_of(out.key, out.id, self.partitions.load(Ordering::Relaxed))
+    pub fn topics(&self) -> &Topics {
+        &self.topics
     }
 
-    /// Sends a record to the partition that [`Self::partition_of`] says.
+    /// The places that are held back, as an operator reads them.
+    #[must_use]
+    pub fn held(&self) -> Vec<String> {
+        self.gates.held().into_iter().map(|place| self.topics.describe(place)).collect()
+    }
+
+    /// Where a record of the spool goes. Its topic may be one of an earlier configuration. `None` lets
+    /// librdkafka choose: when there were more topics than can be numbered.
+    #[must_use]
+    pub fn place(&self, out: &Outgoing<'_>) -> Option<Placed> {
+        Some(self.topics.place(self.topics.index(out.topic)?, out.key, out.id))
+    }
+
+    /// Sends a record to its place.
     ///
     /// # Errors
     /// See [`SendError`]; the record has then not been taken.
@@ -281,7 +327,7 @@ impl Kafka {
         &self,
         permit: &Permit<'_>,
         out: &Outgoing<'_>,
-        partition: Option<i32>,
+        place: Option<Place>,
         opaque: Opaque,
     ) -> Result<(), SendError> {
         let headers = OwnedHeaders::new_with_capacity(2)
@@ -292,7 +338,7 @@ impl Kafka {
             .timestamp(out.timestamp_ms)
             .headers(headers);
         record.key = out.key;
-        record.partition = partition;
+        record.partition = place.map(|place| place.partition);
         permit.session.producer.send(record).map_err(|(error, _)| SendError::from(&error))
     }
 }
@@ -304,7 +350,8 @@ impl From<&KafkaError> for SendError {
         }
         match Failure::from(error) {
             Failure::Record(reason) | Failure::TooLarge(reason) => Self::Refused(reason),
-            Failure::Recalled | Failure::Outage(_) | Failure::Fatal(_) => Self::Failed(error.to_string()),
+            Failure::Recalled => Self::Failed(Trouble::Outage(error.to_string())),
+            Failure::Trouble(trouble) => Self::Failed(trouble),
         }
     }
 }

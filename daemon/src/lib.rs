@@ -25,6 +25,7 @@ pub mod queue;
 pub mod record;
 mod resume;
 pub mod ring;
+pub mod routes;
 pub mod shutdown;
 pub mod silence;
 pub mod skips;
@@ -34,6 +35,7 @@ pub mod systemd;
 pub mod tasks;
 #[cfg(test)]
 mod testing;
+pub mod topics;
 
 pub use config::Config;
 pub use error::StartError;

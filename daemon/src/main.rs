@@ -45,10 +45,10 @@ fn check(path: &Path) -> Exit {
         eprintln!("warning: {warning}");
     }
     println!(
-        "{} is valid: {} -> Kafka topic {:?}, spool in {}",
+        "{} is valid: {} -> Kafka topic {}, spool in {}",
         path.display(),
         config.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", "),
-        config.kafka.topic,
+        config.routes.topics().join(", "),
         config.spool.dir.display()
     );
     Exit::Success

@@ -33,6 +33,7 @@ use crate::shutdown::{Phase, Shutdown};
 use crate::sources::Source;
 use crate::status::Status;
 use crate::tasks::{LOOK_EVERY, TaskName, breaker, produce, replay, spill, stream};
+use crate::topics::Topics;
 
 /// Where the number of the last run is kept in the spool.
 const RUN_KEY: &str = "daemon.run";
@@ -142,7 +143,7 @@ impl Daemon {
         log_recovery(&spool);
         let sources = resume::open_sources(&config, &spool)?;
         let labels = Labels {
-            topic: config.kafka.topic.clone(),
+            topics: config.routes.topics().to_vec(),
             sources: config.sources.iter().map(|source| source.name.clone()).collect(),
             id_prefix: format!("{}-{}", config.id, next_run(&spool)?),
         };
@@ -151,7 +152,8 @@ impl Daemon {
         let (sender, queue) = queue::queue(config.queue.max_records, config.queue.max_bytes);
         let (signals, signals_out) = bounded(SIGNALS_MAX);
         let (refusals, refusals_out) = unbounded();
-        let kafka = Arc::new(Kafka::new(&config.kafka, Arc::clone(&ledger), signals, refusals));
+        let topics = Topics::new(config.routes.topics().iter().map(String::as_str));
+        let kafka = Arc::new(Kafka::new(&config.kafka, topics, Arc::clone(&ledger), signals, refusals));
         let prober = Prober::start(&config.kafka, Arc::clone(&kafka), config.breaker.probe_timeout)
             .map_err(StartError::Thread)?;
         let shared = Arc::new(Shared {

@@ -5,47 +5,82 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// A path to a scalar.
+/// A path to a scalar, or to the same one in each element of an array.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Pointer(Vec<String>);
+pub struct Pointer(Vec<Step>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    /// A key of an object, or an index of an array.
+    Key(String),
+    /// Each element of an array. No pointer of the RFC says that.
+    Each,
+}
 
 impl Pointer {
     /// Reads `/data/id`. `None` when it is no pointer to a field.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let path = text.strip_prefix('/')?;
-        Some(Self(path.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect()))
+        let steps = path.split('/').map(|step| Step::Key(step.replace("~1", "/").replace("~0", "~")));
+        Some(Self(steps.collect()))
+    }
+
+    /// The tags of the rules that a post of X's filtered stream matches: each `tag` in `/matching_rules`.
+    #[must_use]
+    pub fn tags() -> Self {
+        Self(vec![Step::Key("matching_rules".to_owned()), Step::Each, Step::Key("tag".to_owned())])
+    }
+
+    /// Whether it can lead to more than one value.
+    fn is_many(&self) -> bool {
+        self.0.contains(&Step::Each)
     }
 }
 
 /// The values at `pointers` in the JSON text `json`: strings as they are, numbers and booleans as they
 /// are written. `None` for what is absent, is no scalar, or comes after the text stops being JSON.
 pub fn extract<const N: usize>(json: &[u8], pointers: [Option<&Pointer>; N]) -> [Option<String>; N] {
-    let wanted: Vec<Want<'_>> = pointers
-        .iter()
-        .enumerate()
-        .filter_map(|(slot, p)| Some(Want { slot, path: &p.as_ref()?.0 }))
-        .collect();
     let mut found: [Option<String>; N] = std::array::from_fn(|_| None);
+    search(json, &pointers, &mut |slot, text| found[slot].replace(text).is_none());
+    found
+}
+
+/// As [`extract`], with all the values that each pointer leads to.
+#[must_use]
+pub fn extract_all(json: &[u8], pointers: &[Pointer]) -> Vec<Vec<String>> {
+    let mut found = vec![Vec::new(); pointers.len()];
+    let wanted: Vec<_> = pointers.iter().map(Some).collect();
+    search(json, &wanted, &mut |slot, text| {
+        found[slot].push(text);
+        found[slot].len() == 1 && !pointers[slot].is_many()
+    });
+    found
+}
+
+/// Gives each value with the slot of its pointer to `take`, which says whether that was the slot's last.
+fn search(json: &[u8], pointers: &[Option<&Pointer>], take: &mut dyn FnMut(usize, String) -> bool) {
+    let indexed = pointers.iter().enumerate();
+    let wanted: Vec<_> = indexed.filter_map(|(slot, p)| Some(Want { slot, path: &p.as_ref()?.0 })).collect();
     if !wanted.is_empty() {
-        let mut search = Search { left: wanted.len(), found: &mut found };
+        let mut search = Search { left: wanted.len(), take };
         let mut reader = serde_json::Deserializer::from_slice(json);
         // The error that stops the reading early and one of a text that is no JSON mean the same here.
         let _ = Node { wanted, search: &mut search }.deserialize(&mut reader);
     }
-    found
 }
 
 /// A value to be found further down.
 #[derive(Clone, Copy)]
 struct Want<'p> {
     slot: usize,
-    path: &'p [String],
+    path: &'p [Step],
 }
 
 struct Search<'f> {
+    /// Slots whose last value was not found yet.
     left: usize,
-    found: &'f mut [Option<String>],
+    take: &'f mut dyn FnMut(usize, String) -> bool,
 }
 
 /// One value of the document, and what is wanted at or below it.
@@ -57,15 +92,15 @@ struct Node<'p, 's, 'f> {
 impl<'p> Node<'p, '_, '_> {
     fn scalar<E: serde::de::Error>(self, text: &dyn fmt::Display) -> Result<(), E> {
         for want in self.wanted.iter().filter(|w| w.path.is_empty()) {
-            if self.search.found[want.slot].replace(text.to_string()).is_none() {
+            if (self.search.take)(want.slot, text.to_string()) {
                 self.search.left -= 1;
             }
         }
         Ok(())
     }
 
-    fn below(&self, step: &str) -> Vec<Want<'p>> {
-        let inside = self.wanted.iter().filter(|w| w.path.first().is_some_and(|s| s == step));
+    fn below(&self, leads: impl Fn(&Step) -> bool) -> Vec<Want<'p>> {
+        let inside = self.wanted.iter().filter(|w| w.path.first().is_some_and(&leads));
         inside.map(|w| Want { slot: w.slot, path: &w.path[1..] }).collect()
     }
 }
@@ -104,7 +139,7 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(key) = map.next_key_seed(Key)? {
-            let wanted = self.below(&key);
+            let wanted = self.below(|step| matches!(step, Step::Key(name) if *name == key));
             if wanted.is_empty() {
                 map.next_value::<IgnoredAny>()?;
                 continue;
@@ -120,7 +155,11 @@ impl<'de> Visitor<'de> for Node<'_, '_, '_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         let mut index = 0_usize;
         loop {
-            let wanted = self.below(&index.to_string());
+            let name = index.to_string();
+            let wanted = self.below(|step| match step {
+                Step::Each => true,
+                Step::Key(key) => *key == name,
+            });
             let more = if wanted.is_empty() {
                 seq.next_element::<IgnoredAny>()?.is_some()
             } else {
@@ -190,6 +229,19 @@ mod tests {
         let found =
             extract(br#"{"data":{"user":7,"id":"a"} this is not read"#, [id.as_ref(), None, key.as_ref()]);
         assert_eq!(found, [Some("a".to_owned()), None, Some("7".to_owned())]);
+    }
+
+    #[test]
+    fn each_element_of_an_array_is_read_and_only_of_an_array() {
+        let pointers = [Pointer::tags(), Pointer::parse("/data/lang").unwrap()];
+        let of = |json: &str| extract_all(json.as_bytes(), &pointers);
+        let json =
+            r#"{"matching_rules":[{"tag":"a"},{"id":1},{"tag":"b","tag2":"c"},7],"data":{"lang":"en"}}"#;
+        assert_eq!(of(json), [vec!["a", "b"], vec!["en"]]);
+        assert_eq!(
+            of(r#"{"matching_rules":{"0":{"tag":"a"}},"data":{"lang":["en"]}}"#),
+            [vec![""; 0], vec![]]
+        );
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::ledger::Guard;
+use crate::topics::TopicIndex;
 
 /// Name of the header that carries the record's stable id.
 pub const HEADER_ID: &str = "spillway-id";
@@ -35,6 +36,8 @@ pub struct Record {
     pub seq: Seq,
     /// Which source gave it.
     pub source: SourceIndex,
+    /// The topic that it goes to.
+    pub topic: TopicIndex,
     /// The upstream's own id, when it has one.
     pub upstream_id: Option<Arc<str>>,
     /// Key for Kafka, when one is configured and present.
@@ -52,6 +55,7 @@ pub struct Record {
 pub struct Parts {
     seq: Seq,
     source: SourceIndex,
+    topic: TopicIndex,
     upstream_id: Option<Arc<str>>,
     key: Option<Bytes>,
     value: Bytes,
@@ -71,6 +75,7 @@ impl Record {
         Parts {
             seq: self.seq,
             source: self.source,
+            topic: self.topic,
             upstream_id: self.upstream_id.clone(),
             key: self.key.clone(),
             value: self.value.clone(),
@@ -79,12 +84,12 @@ impl Record {
     }
 }
 
-/// What the records of one run share: their topic, the names of their sources, and the prefix of the ids
+/// What the records of one run share: the names of their topics and of their sources, and the prefix of the ids
 /// that the daemon gives to records without one of their own.
 #[derive(Debug, Clone)]
 pub struct Labels {
-    /// Kafka topic.
-    pub topic: String,
+    /// The names of the configured topics, by their index.
+    pub topics: Vec<String>,
     /// The names of the sources, by their index: values of the `spillway-source` header.
     pub sources: Vec<String>,
     /// `<daemon id>-<run>`: unique among all runs of all daemons.
@@ -110,7 +115,7 @@ impl Labels {
             }
         };
         Outgoing {
-            topic: &self.topic,
+            topic: self.topics.get(usize::from(parts.topic)).map_or("", String::as_str),
             source: self.source(parts.source),
             id,
             key: parts.key.as_deref(),

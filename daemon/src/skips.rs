@@ -14,8 +14,14 @@
 //! Between the two parts, and before a pass begins, nothing of the spool may be in flight: the caller
 //! waits for that ([`Skips::is_at_barrier`]). Within a pass numbers only grow, therefore all below the
 //! first record in flight is done, but for what is owed ([`Skips::floor`]).
+//!
+//! What is said of partitions holds for places: partitions of any topic. A topic as a whole can be owed
+//! something, too: while its partitions are not known, and after their number has changed, since what was
+//! passed over for a partition may belong to another one then ([`Skips::numbered`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use crate::topics::{Place, Placed, TopicIndex};
 
 /// What to do with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,18 +39,28 @@ pub struct Recalled {
     pub front: Option<u64>,
     /// The first record of each partition. Kafka takes those of one partition in order, so all before it
     /// are done.
-    pub firsts: BTreeMap<i32, u64>,
+    pub firsts: BTreeMap<Place, u64>,
     /// Whether the partition of any of them is not known.
     pub is_any_unknown: bool,
 }
 
 impl Recalled {
     /// Takes in one more record, in the order in which they were sent.
-    pub fn add(&mut self, seq: u64, partition: Option<i32>) {
+    pub fn add(&mut self, seq: u64, place: Option<Place>) {
         self.front.get_or_insert(seq);
-        match partition {
-            Some(p) => drop(self.firsts.entry(p).or_insert(seq)),
+        match place {
+            Some(place) => drop(self.firsts.entry(place).or_insert(seq)),
             None => self.is_any_unknown = true,
+        }
+    }
+
+    /// The first record of a place; for all of a topic, the first of any of its partitions.
+    fn first_of(&self, place: Place) -> Option<u64> {
+        if place.is_whole() {
+            let of_topic = self.firsts.iter().filter(|(p, _)| p.topic == place.topic);
+            of_topic.map(|(_, first)| *first).min()
+        } else {
+            self.firsts.get(&place).copied()
         }
     }
 }
@@ -56,17 +72,28 @@ pub struct Skips {
     next: u64,
     /// All below was dealt with once, and is done or in flight but for what is owed.
     clear: u64,
-    /// Partition to the number from which on it is owed every record.
-    owed: BTreeMap<i32, u64>,
-    /// The owed partitions that the present pass sends to behind `clear`.
-    catching_up: BTreeSet<i32>,
+    /// Place to the number from which on it is owed every record.
+    owed: BTreeMap<Place, u64>,
+    /// The owed places that the present pass sends to behind `clear`.
+    catching_up: BTreeSet<Place>,
+    /// How many partitions each topic had when a record of it was met last.
+    totals: BTreeMap<TopicIndex, i32>,
+    /// Topics that had another number of partitions when some of what is in flight was sent.
+    renumbered: BTreeSet<TopicIndex>,
 }
 
 impl Skips {
     /// Books for a spool that is done below `start`.
     #[must_use]
     pub fn new(start: u64) -> Self {
-        Self { next: start, clear: start, owed: BTreeMap::new(), catching_up: BTreeSet::new() }
+        Self {
+            next: start,
+            clear: start,
+            owed: BTreeMap::new(),
+            catching_up: BTreeSet::new(),
+            totals: BTreeMap::new(),
+            renumbered: BTreeSet::new(),
+        }
     }
 
     /// Whether any partition is owed something.
@@ -75,35 +102,77 @@ impl Skips {
         !self.owed.is_empty()
     }
 
-    /// Judges record `seq` of `partition`; `None` for a record whose partition is not known, which is
-    /// never held. A record to be passed is dealt with by this.
-    pub fn meet(&mut self, seq: u64, partition: Option<i32>, is_held: impl Fn(i32) -> bool) -> Step {
-        let step = self.judge(seq, partition, is_held);
+    /// Judges record `seq`, which goes to `placed`; `None` for a record of which that cannot be read, which
+    /// is never held. A record to be passed is dealt with by this.
+    pub fn meet(&mut self, seq: u64, placed: Option<Placed>, is_held: impl Fn(Place) -> bool) -> Step {
+        let step = match placed {
+            Some(placed) => {
+                self.numbered(placed);
+                self.judge(seq, placed.place, is_held)
+            }
+            None if seq < self.clear => Step::Pass,
+            None => Step::Send,
+        };
         if step == Step::Pass {
             self.sent(seq);
         }
         step
     }
 
-    fn judge(&mut self, seq: u64, partition: Option<i32>, is_held: impl Fn(i32) -> bool) -> Step {
-        let behind = seq < self.clear;
-        let Some(p) = partition else { return if behind { Step::Pass } else { Step::Send } };
-        if behind {
-            if !self.catching_up.contains(&p) || self.owed.get(&p).is_none_or(|first| seq < *first) {
-                return Step::Pass;
-            }
-            if is_held(p) {
-                // Owed from the first again: what of it is in flight may come back.
-                self.catching_up.remove(&p);
-                return Step::Pass;
-            }
-            return Step::Send;
+    /// Takes in how many partitions a topic has. After a change what any partition was owed is owed by the
+    /// topic as a whole, and so is what a recall brings back of what was sent before the change.
+    fn numbered(&mut self, Placed { place, total }: Placed) {
+        let topic = place.topic;
+        let before = self.totals.insert(topic, total);
+        if before.is_none_or(|before| before == 0 || before == total) {
+            return;
         }
-        if self.owed.contains_key(&p) || is_held(p) {
-            self.owed.entry(p).or_insert(seq);
+        self.renumbered.insert(topic);
+        self.catching_up.retain(|p| p.topic != topic);
+        let of_topic = self.owed.iter().filter(|(p, _)| p.topic == topic);
+        let first = of_topic.map(|(_, first)| *first).min();
+        self.owed.retain(|p, _| p.topic != topic);
+        self.owed.extend(first.map(|first| (Place::whole(topic), first)));
+    }
+
+    fn judge(&mut self, seq: u64, place: Place, is_held: impl Fn(Place) -> bool) -> Step {
+        let held = place.is_whole() || is_held(place);
+        if seq < self.clear {
+            return self.judge_behind(seq, place, held);
+        }
+        if self.owed.contains_key(&place) || self.owed.contains_key(&Place::whole(place.topic)) {
+            return Step::Pass;
+        }
+        if held {
+            self.owed.insert(place, seq);
             return Step::Pass;
         }
         Step::Send
+    }
+
+    /// Behind `clear` only what this pass catches up with is sent.
+    fn judge_behind(&mut self, seq: u64, place: Place, held: bool) -> Step {
+        let whole = Place::whole(place.topic);
+        let owed_by_topic = self.caught_up_from(whole).filter(|first| seq >= *first);
+        let is_due = owed_by_topic.is_some() || self.caught_up_from(place).is_some_and(|first| seq >= first);
+        let waits = self.owed.contains_key(&place) && !self.catching_up.contains(&place);
+        if is_due && !held && !waits {
+            return Step::Send;
+        }
+        if is_due {
+            // Owed from the first again: what of it is in flight may come back. What the topic was owed of
+            // it, it is owed itself from now on.
+            self.catching_up.remove(&place);
+            if let Some(first) = owed_by_topic.and_then(|_| self.owed.get(&whole).copied()) {
+                self.owed.entry(place).and_modify(|owed| *owed = first.min(*owed)).or_insert(first);
+            }
+        }
+        Step::Pass
+    }
+
+    /// From where on the present pass sends to a place.
+    fn caught_up_from(&self, place: Place) -> Option<u64> {
+        self.catching_up.get(&place).and_then(|place| self.owed.get(place)).copied()
     }
 
     /// Notes that record `seq` is in flight.
@@ -112,17 +181,18 @@ impl Skips {
         self.clear = self.clear.max(self.next);
     }
 
-    /// Whether a partition that is owed something is no longer held, so that a pass should begin.
+    /// Whether a place that is owed something is no longer held, so that a pass should begin.
     #[must_use]
-    pub fn wants_pass(&self, is_held: impl Fn(i32) -> bool) -> bool {
-        self.catching_up.is_empty() && self.owed.keys().any(|p| !is_held(*p))
+    pub fn wants_pass(&self, is_held: impl Fn(Place) -> bool) -> bool {
+        self.catching_up.is_empty() && self.owed.keys().any(|place| !is_held(*place))
     }
 
     /// Begins a pass; nothing of the spool is in flight, and the reader is back at `from`, the first
     /// record that is not acknowledged.
-    pub fn begin_pass(&mut self, from: u64, is_held: impl Fn(i32) -> bool) {
+    pub fn begin_pass(&mut self, from: u64, is_held: impl Fn(Place) -> bool) {
         self.next = from;
-        self.catching_up = self.owed.keys().copied().filter(|p| !is_held(*p)).collect();
+        self.renumbered.clear();
+        self.catching_up = self.owed.keys().copied().filter(|place| !is_held(*place)).collect();
     }
 
     /// Whether the pass has sent all that was owed and now comes to `seq`: once nothing is in flight,
@@ -132,10 +202,10 @@ impl Skips {
         !self.catching_up.is_empty() && seq >= self.clear
     }
 
-    /// The partitions that were caught up with are like all others again.
+    /// The places that were caught up with are like all others again.
     pub fn end_catching_up(&mut self) {
-        for p in std::mem::take(&mut self.catching_up) {
-            self.owed.remove(&p);
+        for place in std::mem::take(&mut self.catching_up) {
+            self.owed.remove(&place);
         }
     }
 
@@ -151,8 +221,10 @@ impl Skips {
     pub fn recalled(&mut self, back: &Recalled) {
         let catching_up = std::mem::take(&mut self.catching_up);
         if catching_up.is_empty() && self.next == self.clear {
-            for (p, first) in &back.firsts {
-                self.owed.entry(*p).and_modify(|owed| *owed = *first.min(owed)).or_insert(*first);
+            for (place, first) in &back.firsts {
+                let is_renumbered = self.renumbered.contains(&place.topic);
+                let place = if is_renumbered { Place::whole(place.topic) } else { *place };
+                self.owed.entry(place).and_modify(|owed| *owed = *first.min(owed)).or_insert(*first);
             }
             if let Some(front) = back.front.filter(|_| back.is_any_unknown) {
                 self.owed.values_mut().for_each(|owed| *owed = front.min(*owed));
@@ -160,9 +232,9 @@ impl Skips {
             }
             return;
         }
-        for p in catching_up {
-            let first = back.firsts.get(&p).copied().unwrap_or(self.next);
-            self.owed.entry(p).and_modify(|owed| *owed = first.max(*owed));
+        for place in catching_up {
+            let first = back.first_of(place).unwrap_or(self.next);
+            self.owed.entry(place).and_modify(|owed| *owed = first.max(*owed));
         }
     }
 }

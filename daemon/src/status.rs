@@ -25,8 +25,9 @@ pub struct Status {
     pub breaker_opened: u64,
     /// The breaker's last changes, oldest first.
     pub breaker_history: Vec<Change>,
-    /// Partitions that are held back: they have no leader, or do not answer while others do.
-    pub held_partitions: Vec<usize>,
+    /// Partitions that are held back, as `topic/partition`: they have no leader, do not answer while others
+    /// do, or are of a topic that refuses us. `topic/*` is a topic that does not exist.
+    pub held_partitions: Vec<String>,
     /// Where records go from the queue.
     pub lane: Lane,
     /// The upstreams, in the order of the configuration.
@@ -136,7 +137,7 @@ impl Status {
             breaker: shared.breaker.state(),
             breaker_opened: shared.breaker.opened(),
             breaker_history: shared.breaker.history(),
-            held_partitions: shared.kafka.gates().held(),
+            held_partitions: shared.kafka.held(),
             lane: shared.lane.now(),
             queue: QueueStatus {
                 records: shared.queue.records(),

@@ -17,6 +17,7 @@ pub(crate) fn record_of(ledger: &Arc<Ledger>, source: SourceIndex, seq: u64, val
     Record {
         seq,
         source,
+        topic: 0,
         upstream_id: None,
         key: None,
         value: Bytes::copy_from_slice(value),

@@ -9,12 +9,12 @@
 
 mod common;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use common::{Program, Rig, free_address, wait_until};
+use common::{Program, Rig, assert_order, free_address, wait_until};
 use spillway_daemon::{Config, Daemon, Reason};
 use spillway_service::settings::Environment;
 use spillway_testkit::upstream::{Feed, Options, Upstream};
@@ -48,20 +48,6 @@ fn config(text: &str) -> Config {
     Config::parse("test.toml", &format!("{text}[admin]\nlisten = 'none'\n"), &Environment::default()).unwrap()
 }
 
-/// In each partition the first copies of each source's records must be in their order.
-fn assert_order(rig: &Rig) {
-    for (partition, entries) in &rig.reader.snapshot().partitions {
-        let (mut seen, mut last) = (HashSet::new(), BTreeMap::new());
-        for id in entries.iter().filter_map(|entry| entry.id.as_deref()) {
-            let (source, number) = id.split_once('-').unwrap();
-            if seen.insert(id) {
-                let before = last.insert(source, number);
-                assert!(before.is_none_or(|before| before < number), "{partition}: {id} after {before:?}");
-            }
-        }
-    }
-}
-
 #[test]
 fn a_source_that_dies_holds_nobody_up_and_an_outage_keeps_the_order_of_each() {
     let rig = Rig::start();
@@ -79,7 +65,7 @@ fn a_source_that_dies_holds_nobody_up_and_an_outage_keeps_the_order_of_each() {
     wait_until("the other goes on, onto the disk", || watch.status().counts.spooled > 500);
     rig.mock.all_up().unwrap();
     wait_until("all is in the topic", || rig.reader.snapshot().ids().len() == 5_000);
-    assert_order(&rig);
+    assert_order(&rig.reader.snapshot());
     let status = watch.status();
     let by_name: Vec<_> = status.sources.iter().map(|s| (s.name.as_str(), s.received)).collect();
     assert_eq!(by_name, [("a", 1_000), ("b", 4_000)]);

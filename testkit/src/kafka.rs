@@ -134,6 +134,16 @@ impl Mock {
         self.command(action, move |c| c.partition_leader(&name, partition, broker))
     }
 
+    /// Answers for a topic with `error` until it is set to no error: in metadata, as if the topic were not
+    /// there, and to records.
+    ///
+    /// # Errors
+    /// When the cluster refuses.
+    pub fn topic_error(&self, topic: &str, error: RDKafkaRespErr) -> Result<(), Error> {
+        let name = topic.to_owned();
+        self.command(format!("answer for {topic} with {error:?}"), move |c| c.topic_error(&name, error))
+    }
+
     /// Takes all brokers down: connections are cut, new ones refused.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ pub enum Cause {
     /// Many client errors and no acknowledgement.
     ErrorRate(String),
     /// These partitions do not answer while others do; what they have in flight must come back.
-    PartitionsSilent(Vec<usize>),
+    PartitionsSilent(Vec<String>),
     /// A probe reached the brokers.
     ProbeAnswered,
     /// The trial was acknowledged.
@@ -70,7 +70,7 @@ impl fmt::Display for Cause {
             Self::FallingBehind => f.write_str("far less is published than received, and the queue grows"),
             Self::ErrorRate(what) => write!(f, "many client errors and no acknowledgement, last: {what}"),
             Self::PartitionsSilent(which) => {
-                write!(f, "partitions {which:?} do not answer while others do; they are held back")
+                write!(f, "partitions {} do not answer while others do; they are held back", which.join(", "))
             }
             Self::ProbeAnswered => f.write_str("the brokers answered a probe"),
             Self::TrialAcknowledged => f.write_str("Kafka acknowledged the trial"),

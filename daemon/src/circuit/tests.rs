@@ -204,16 +204,16 @@ fn only_an_outage_after_a_stable_time_starts_a_fresh_schedule() {
 #[test]
 fn silent_partitions_open_it_for_the_moment_that_takes_their_records_back() {
     let mut rig = Rig::closed();
-    let opening = rig.feed(Input::PartitionsSilent(vec![3])).unwrap();
-    assert_eq!((opening.to, opening.cause), (State::Open, Cause::PartitionsSilent(vec![3])));
-    assert_eq!(rig.feed(Input::PartitionsSilent(vec![3])), None, "it is open already");
+    let opening = rig.feed(Input::PartitionsSilent(vec!["events/3".into()])).unwrap();
+    assert_eq!((opening.to, opening.cause), (State::Open, Cause::PartitionsSilent(vec!["events/3".into()])));
+    assert_eq!(rig.feed(Input::PartitionsSilent(vec!["events/3".into()])), None, "it is open already");
     assert!(rig.circuit.take_due_probe(rig.now), "the others need not wait");
 }
 
 #[test]
 fn a_trial_of_which_all_is_held_back_closes_it() {
     let mut rig = Rig::closed();
-    rig.feed(Input::PartitionsSilent(vec![3]));
+    rig.feed(Input::PartitionsSilent(vec!["events/3".into()]));
     rig.feed(Input::ProbeAnswered);
     rig.flow.backlog = 10;
     let start = rig.now;

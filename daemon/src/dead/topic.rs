@@ -18,7 +18,7 @@ use spillway_service::kafka::Access;
 
 use super::Letter;
 use crate::config::KafkaConfig;
-use crate::kafka::{Failure, log_of_client, producer_config, reap};
+use crate::kafka::{Failure, Trouble, log_of_client, producer_config, reap};
 use crate::record::{self, HEADER_ID, HEADER_REASON, HEADER_REFUSED, HEADER_SOURCE, HEADER_TOPIC, Outgoing};
 
 /// How long a letter may wait for its acknowledgement before it goes to the tree instead.
@@ -155,8 +155,8 @@ impl DeadTopic {
                 return Some(letter);
             }
             Failure::Recalled => return Some(letter),
-            Failure::Outage(what) => what,
-            Failure::Fatal(what) => {
+            Failure::Trouble(Trouble::Topic(what) | Trouble::Outage(what)) => what,
+            Failure::Trouble(Trouble::Fatal(what)) => {
                 self.close();
                 what
             }
@@ -297,7 +297,7 @@ mod tests {
             let failure = match ticket {
                 0 => None,
                 1 => Some(Failure::Record("too large".to_owned())),
-                _ => Some(Failure::Outage("unknown topic".to_owned())),
+                _ => Some(Failure::Trouble(Trouble::Topic("unknown topic".to_owned()))),
             };
             topic.reports_in.send(Report { ticket, failure }).unwrap();
         }

@@ -6,8 +6,13 @@ use crate::testing::record;
 
 const WINDOW: Window = Window { records: 100, bytes: 1000 };
 
+/// Of the second topic, so that topics and partitions cannot be mixed up.
+fn place(partition: i32) -> Place {
+    Place::new(1, partition)
+}
+
 fn replayed(spool_seq: u64) -> Replayed {
-    Replayed { spool_seq, envelope: Bytes::from_static(b"12345"), partition: Some(1) }
+    Replayed { spool_seq, envelope: Bytes::from_static(b"12345"), place: Some(place(1)) }
 }
 
 #[test]
@@ -107,7 +112,7 @@ fn a_waiter_for_room_is_woken_when_a_quarter_is_free() {
 }
 
 fn unplaced(spool_seq: u64) -> Replayed {
-    Replayed { partition: None, ..replayed(spool_seq) }
+    Replayed { place: None, ..replayed(spool_seq) }
 }
 
 #[test]
@@ -116,9 +121,9 @@ fn the_first_record_of_a_partition_travels_alone() {
     let flight = InFlight::default();
     let start = Instant::now();
     let mut seq = 0;
-    let mut direct = |partition, now| {
+    let mut direct = |partition, now| -> Result<Opaque, Record> {
         seq += 1;
-        flight.admit_direct(record(&ledger, seq, b"a"), Some(partition), WINDOW, now)
+        flight.admit_direct(record(&ledger, seq, b"a"), Some(place(partition)), WINDOW, now)
     };
     let settle = |landed: Option<Landed>| {
         let Some(Landed::Direct(done)) = landed else { panic!("it was in flight") };
@@ -126,10 +131,12 @@ fn the_first_record_of_a_partition_travels_alone() {
     };
     let first = direct(1, start).unwrap();
     ledger.settle(direct(1, start).unwrap_err(), Fate::Acked);
-    let goal = flight.obstacle(Some(1), WINDOW);
-    assert_eq!(goal, Goal::Partition(1));
+    let goal = flight.obstacle(Some(place(1)), WINDOW);
+    assert_eq!(goal, Goal::Place(place(1)));
     assert_eq!(flight.admit_replay(replayed(1), start).unwrap_err(), goal, "from the spool, too");
     let other = direct(2, start).unwrap();
+    let elsewhere = Some(Place::new(0, 1));
+    assert_eq!(flight.obstacle(elsewhere, WINDOW), Goal::Room(WINDOW), "the same number of another topic");
     assert!(!flight.wait_for(goal, Duration::ZERO));
     settle(flight.finish(other, End::Acked));
     assert!(!flight.wait_for(goal, Duration::ZERO), "another partition says nothing");
@@ -148,18 +155,23 @@ fn each_partition_has_its_share() {
     let ledger = Ledger::new(&[false]);
     let flight = InFlight::default();
     let now = Instant::now();
-    let first = flight.admit_direct(record(&ledger, 1, b"a"), Some(0), WINDOW, now).unwrap();
-    let failed = flight.admit_direct(record(&ledger, 2, b"a"), Some(2), WINDOW, now).unwrap();
+    let first = flight.admit_direct(record(&ledger, 1, b"a"), Some(place(0)), WINDOW, now).unwrap();
+    let failed = flight.admit_direct(record(&ledger, 2, b"a"), Some(place(2)), WINDOW, now).unwrap();
     let replay = flight.admit_replay(replayed(1), now).unwrap();
     flight.admit_direct(record(&ledger, 3, b"a"), None, WINDOW, now).unwrap();
     let flow = |in_flight, acked| PartitionFlow { in_flight, acked };
-    assert_eq!(flight.partitions(), [flow(1, 0), flow(1, 0), flow(1, 0)]);
+    let flows = || flight.partitions().into_iter().map(|(_, flow)| flow).collect::<Vec<_>>();
+    assert_eq!(
+        flight.partitions().iter().map(|(p, _)| *p).collect::<Vec<_>>(),
+        [place(0), place(1), place(2)]
+    );
+    assert_eq!(flows(), [flow(1, 0), flow(1, 0), flow(1, 0)]);
     let Some(Landed::Direct(done)) = flight.finish(first, End::Acked) else { panic!("it was in flight") };
     ledger.settle(done, Fate::Acked);
     flight.fail(failed);
     flight.fail(failed);
     flight.finish(replay, End::Refused);
-    assert_eq!(flight.partitions(), [flow(0, 1), flow(0, 0), flow(0, 0)]);
+    assert_eq!(flows(), [flow(0, 1), flow(0, 0), flow(0, 0)]);
     flight.recall().into_iter().for_each(|r| ledger.settle(r, Fate::Spooled));
-    assert_eq!(flight.partitions(), []);
+    assert_eq!(flows(), []);
 }

@@ -16,7 +16,7 @@ use rdkafka::statistics::{Statistics, Window};
 use spillway_service::kafka::Access;
 
 use super::batch_limit::BatchLimit;
-use super::{Refusal, Signal};
+use super::{Refusal, Signal, Trouble};
 use crate::circuit::Input;
 use crate::inflight::{InFlight, Landed, Opaque};
 use crate::ledger::{DropReason, Fate, Ledger};
@@ -31,10 +31,8 @@ pub(crate) enum Failure {
     TooLarge(String),
     /// We took it back ourselves.
     Recalled,
-    /// Kafka is away, or refuses all records.
-    Outage(String),
-    /// The producer is broken for good.
-    Fatal(String),
+    /// Something that concerns more than this record.
+    Trouble(Trouble),
 }
 
 impl From<&KafkaError> for Failure {
@@ -49,12 +47,19 @@ impl From<&KafkaError> for Failure {
             }
             Some(Code::PurgeQueue | Code::PurgeInflight) => Self::Recalled,
             Some(
+                Code::UnknownTopicOrPartition
+                | Code::UnknownTopic
+                | Code::UnknownPartition
+                | Code::TopicAuthorizationFailed
+                | Code::InvalidTopic,
+            ) => Self::Trouble(Trouble::Topic(error.to_string())),
+            Some(
                 Code::Fatal
                 | Code::OutOfOrderSequenceNumber
                 | Code::ProducerFenced
                 | Code::InvalidProducerEpoch,
-            ) => Self::Fatal(error.to_string()),
-            _ => Self::Outage(error.to_string()),
+            ) => Self::Trouble(Trouble::Fatal(error.to_string())),
+            _ => Self::Trouble(Trouble::Outage(error.to_string())),
         }
     }
 }
@@ -85,8 +90,7 @@ impl Callbacks {
             Failure::Record(reason) => self.refused(opaque, reason),
             Failure::TooLarge(reason) => self.too_large(opaque, reason),
             Failure::Recalled => self.flight.fail(opaque),
-            Failure::Outage(what) => self.fail_and_tell(opaque, Input::DeliveryFailed(what)),
-            Failure::Fatal(what) => self.fail_and_tell(opaque, Input::Fatal(what)),
+            Failure::Trouble(trouble) => self.fail_and_tell(opaque, trouble),
         }
     }
 
@@ -105,13 +109,13 @@ impl Callbacks {
                 "the broker takes only smaller batches; sending them again with at most so many bytes"
             );
         }
-        self.fail_and_tell(opaque, Input::DeliveryFailed(format!("a batch of records: {reason}")));
+        self.fail_and_tell(opaque, Trouble::Outage(format!("a batch of records: {reason}")));
     }
 
-    fn fail_and_tell(&self, opaque: Opaque, input: Input) {
+    fn fail_and_tell(&self, opaque: Opaque, trouble: Trouble) {
         self.flight.fail(opaque);
         if !self.failure_told.swap(true, Ordering::Relaxed) {
-            self.tell(input);
+            self.tell(trouble.signal(self.flight.place(opaque)));
         }
     }
 
@@ -129,8 +133,8 @@ impl Callbacks {
     }
 
     /// The breaker's channel is bounded; when it is full the breaker has more than enough to go by.
-    fn tell(&self, input: Input) {
-        let _ = self.signals.try_send(Signal::Input(input));
+    fn tell(&self, signal: Signal) {
+        let _ = self.signals.try_send(signal);
     }
 }
 
@@ -168,7 +172,7 @@ impl ClientContext for Callbacks {
     fn stats(&self, statistics: Statistics) {
         let throttles = |window: &Window| window.max > 0;
         if statistics.brokers.values().any(|broker| broker.throttle.as_ref().is_some_and(throttles)) {
-            self.tell(Input::Throttled);
+            self.tell(Signal::Input(Input::Throttled));
         }
     }
 
@@ -176,9 +180,9 @@ impl ClientContext for Callbacks {
         tracing::debug!(%error, reason, "librdkafka reports an error");
         self.access.heard(&error, reason);
         match error.rdkafka_error_code() {
-            Some(RDKafkaErrorCode::AllBrokersDown) => self.tell(Input::AllBrokersDown),
-            Some(RDKafkaErrorCode::Fatal) => self.tell(Input::Fatal(reason.to_owned())),
-            _ => self.tell(Input::ClientError(reason.to_owned())),
+            Some(RDKafkaErrorCode::AllBrokersDown) => self.tell(Signal::Input(Input::AllBrokersDown)),
+            Some(RDKafkaErrorCode::Fatal) => self.tell(Signal::Input(Input::Fatal(reason.to_owned()))),
+            _ => self.tell(Signal::Input(Input::ClientError(reason.to_owned()))),
         }
     }
 }
@@ -199,9 +203,12 @@ mod tests {
         assert!(matches!(of(RDKafkaErrorCode::MessageSizeTooLarge), Failure::TooLarge(_)));
         assert!(matches!(of(RDKafkaErrorCode::InvalidRecord), Failure::Record(_)));
         assert_eq!(of(RDKafkaErrorCode::PurgeInflight), Failure::Recalled);
-        assert!(matches!(of(RDKafkaErrorCode::Fatal), Failure::Fatal(_)));
-        assert!(matches!(of(RDKafkaErrorCode::NotEnoughReplicas), Failure::Outage(_)));
-        assert!(matches!(of(RDKafkaErrorCode::UnknownTopicOrPartition), Failure::Outage(_)));
-        assert!(matches!(of(RDKafkaErrorCode::TopicAuthorizationFailed), Failure::Outage(_)));
+        assert!(matches!(of(RDKafkaErrorCode::Fatal), Failure::Trouble(Trouble::Fatal(_))));
+        assert!(matches!(of(RDKafkaErrorCode::NotEnoughReplicas), Failure::Trouble(Trouble::Outage(_))));
+        assert!(matches!(of(RDKafkaErrorCode::UnknownTopicOrPartition), Failure::Trouble(Trouble::Topic(_))));
+        assert!(matches!(
+            of(RDKafkaErrorCode::TopicAuthorizationFailed),
+            Failure::Trouble(Trouble::Topic(_))
+        ));
     }
 }

@@ -1,7 +1,6 @@
-//! Asks the brokers whether the topic can be written: a metadata request on a thread of its own, so
-//! that no task ever blocks on it. One request at a time.
+//! Asks the brokers whether the topics can be written: a metadata request for each on a thread of its own,
+//! so that no task ever blocks on it. One request at a time.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +12,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
 use spillway_service::kafka::{Access, Refusal};
 
-use super::{Kafka, Signal, callbacks, set_reconnect_defaults};
+use super::{Kafka, Seen, Signal, callbacks, set_reconnect_defaults};
 use crate::config::KafkaConfig;
+use crate::topics::{Place, TopicIndex};
 
 /// The probing thread's handle; dropping it ends the thread after the request under way.
 pub(crate) struct Prober {
@@ -22,7 +22,7 @@ pub(crate) struct Prober {
 }
 
 impl Prober {
-    /// Starts the thread. Answers go to the breaker's channel; the number of partitions to `kafka`.
+    /// Starts the thread. Answers go to the breaker's channel; the numbers of partitions to `kafka`.
     pub(crate) fn start(config: &KafkaConfig, kafka: Arc<Kafka>, timeout: Duration) -> std::io::Result<Self> {
         let mut client = config.settings.client_config();
         client.set("client.id", "spillwayd-probe");
@@ -66,27 +66,53 @@ impl Worker {
         }
     }
 
-    fn probe(&mut self) -> Result<Vec<bool>, String> {
-        let leaders = self.leaders().map_err(|error| self.explain(&error))?;
+    /// Looks at all topics. Kafka answers when any of them can be sent to.
+    fn probe(&mut self) -> Result<Vec<Seen>, String> {
+        let mut all = Vec::new();
+        for (topic, name) in self.kafka.topics().names() {
+            let leaders = match self.leaders(&name).map_err(|error| self.explain(&error))? {
+                Ok(leaders) => self.usable(&name, leaders),
+                Err(error) => Err(format!("topic {name:?}: {}", self.explain(&error))),
+            };
+            if let Ok(leaders) = &leaders {
+                self.note_partitions(topic, &name, leaders.len());
+            }
+            all.push(Seen { topic, leaders });
+        }
+        let has_leader = |seen: &Seen| seen.leaders.as_ref().is_ok_and(|leaders| leaders.contains(&true));
+        if all.iter().any(has_leader) {
+            return Ok(all);
+        }
+        let causes = all.into_iter().map(|seen| match seen.leaders {
+            Ok(leaders) => {
+                let name = self.kafka.topics().describe(Place::whole(seen.topic));
+                format!("none of the {} partitions {name} has a leader", leaders.len())
+            }
+            Err(cause) => cause,
+        });
+        Err(causes.collect::<Vec<_>>().join("; "))
+    }
+
+    fn usable(&self, name: &str, leaders: Vec<bool>) -> Result<Vec<bool>, String> {
         self.access.accepted();
-        let topic = &self.kafka.topic;
         if leaders.is_empty() {
-            return Err(format!("topic {topic:?} does not exist or has no partitions"));
+            return Err(format!("topic {name:?} does not exist or has no partitions"));
         }
-        if !leaders.contains(&true) {
-            return Err(format!("none of the {} partitions of topic {topic:?} has a leader", leaders.len()));
-        }
-        let total = i32::try_from(leaders.len()).unwrap_or(i32::MAX);
-        let before = self.kafka.partitions.swap(total, Ordering::Relaxed);
+        Ok(leaders)
+    }
+
+    fn note_partitions(&self, topic: TopicIndex, name: &str, partitions: usize) {
+        let total = i32::try_from(partitions).unwrap_or(i32::MAX);
+        let before = self.kafka.topics().set_partitions(topic, total);
         if before > 0 && before != total {
             tracing::info!(
                 event = "partitions_changed",
+                topic = name,
                 before,
                 total,
                 "the topic has another number of partitions"
             );
         }
-        Ok(leaders)
     }
 
     /// What went wrong. "Timed out" is all that the request says of a login that the brokers refuse: the
@@ -99,8 +125,8 @@ impl Worker {
         refused.map_or_else(|| error.to_string(), |reason| format!("{error}: {reason}"))
     }
 
-    /// For each partition of the topic, whether it has a leader.
-    fn leaders(&mut self) -> Result<Vec<bool>, KafkaError> {
+    /// For each partition of a topic, whether it has a leader, or what Kafka says of the topic.
+    fn leaders(&mut self, topic: &str) -> Result<Result<Vec<bool>, KafkaError>, KafkaError> {
         let producer = match &self.producer {
             Some(producer) => producer,
             None => {
@@ -110,10 +136,10 @@ impl Worker {
         };
         // Gives the client the token that it waits for.
         producer.poll(SERVE);
-        let metadata = producer.client().fetch_metadata(Some(&self.kafka.topic), self.timeout)?;
-        let Some(topic) = metadata.topics().first() else { return Ok(Vec::new()) };
+        let metadata = producer.client().fetch_metadata(Some(topic), self.timeout)?;
+        let Some(topic) = metadata.topics().first() else { return Ok(Ok(Vec::new())) };
         if let Some(error) = topic.error() {
-            return Err(KafkaError::MetadataFetch(error.into()));
+            return Ok(Err(KafkaError::MetadataFetch(error.into())));
         }
         let mut leaders = vec![false; topic.partitions().len()];
         for partition in topic.partitions() {
@@ -121,7 +147,7 @@ impl Worker {
                 *led = partition.leader() >= 0;
             }
         }
-        Ok(leaders)
+        Ok(Ok(leaders))
     }
 }
 

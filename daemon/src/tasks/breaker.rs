@@ -8,17 +8,17 @@ use backoff::backoff::Backoff;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 use crate::circuit::{Cause, Circuit, Flow, Input, State, Transition};
-use crate::gates::Changes;
-use crate::kafka::{Prober, Signal};
+use crate::kafka::{Prober, Seen, Signal};
 use crate::pipeline::Shared;
 use crate::shutdown::Phase;
 use crate::silence::Silence;
 use crate::tasks::LOOK_EVERY;
+use crate::topics::{Place, TopicIndex};
 
 const PROBE_WAIT_MIN: Duration = Duration::from_millis(100);
 /// After a relapse, although a probe was answered, waits grow to this.
 const TRIAL_WAIT_MAX: Duration = Duration::from_secs(2);
-/// While sending, how often the topic's partitions are looked at: it may have grown …
+/// While sending, how often the topics' partitions are looked at: one may have grown …
 const LOOK_AT_TOPIC: Duration = Duration::from_secs(30);
 /// … and a partition that is held back may be there again.
 const LOOK_AT_HELD: Duration = Duration::from_secs(1);
@@ -42,6 +42,7 @@ pub(crate) fn run(shared: &Shared, signals: &Receiver<Signal>, prober: Prober) {
         match signals.recv_timeout(LOOK_EVERY) {
             Ok(Signal::Input(input)) => breaker.feed(input),
             Ok(Signal::Probe(answer)) => breaker.heard(answer),
+            Ok(Signal::TopicFailed { topic, what }) => breaker.topic_failed(topic, what),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -85,18 +86,18 @@ impl Breaker<'_> {
     }
 
     fn is_topic_due(&self, now: Instant) -> bool {
-        let held = self.shared.kafka.gates().is_any_held();
+        let kafka = &self.shared.kafka;
+        let held = kafka.gates().is_any_held() || kafka.topics().is_any_unknown();
         let wait = if held { LOOK_AT_HELD } else { LOOK_AT_TOPIC };
         self.circuit.state() != State::Open && now.duration_since(self.topic_at) >= wait
     }
 
-    fn heard(&mut self, answer: Result<Vec<bool>, String>) {
+    fn heard(&mut self, answer: Result<Vec<Seen>, String>) {
         let now = Instant::now();
         let open = self.circuit.state() == State::Open;
         let input = match answer {
-            Ok(led) => {
-                let changes = self.shared.kafka.gates().heard(&led, open, now);
-                log_gates(&changes);
+            Ok(seen) => {
+                seen.iter().for_each(|seen| self.saw(seen, open, now));
                 Input::ProbeAnswered
             }
             Err(cause) if open => {
@@ -107,6 +108,39 @@ impl Breaker<'_> {
             Err(cause) => return tracing::debug!(cause, "the topic could not be looked at"),
         };
         self.feed(input);
+    }
+
+    fn saw(&self, seen: &Seen, open: bool, now: Instant) {
+        let kafka = &self.shared.kafka;
+        let names = |places: &[Place]| -> Vec<String> {
+            places.iter().map(|place| kafka.topics().describe(*place)).collect()
+        };
+        let (changes, reason) = match &seen.leaders {
+            Ok(led) => (kafka.gates().heard(seen.topic, led, open, now), None),
+            Err(reason) => (kafka.gates().missing(seen.topic, open, now), Some(reason)),
+        };
+        match reason {
+            Some(reason) => log_missing(&names(&changes.held), reason),
+            None => log_held(&names(&changes.held)),
+        }
+        log_released(&names(&changes.released));
+    }
+
+    /// With one topic that is an outage like any other; with several the topic is held and the others go
+    /// on.
+    fn topic_failed(&mut self, topic: TopicIndex, what: String) {
+        let kafka = &self.shared.kafka;
+        if kafka.topics().len() > 1 {
+            kafka.gates().strike_topic(topic, Instant::now());
+            let name = kafka.topics().describe(Place::whole(topic));
+            tracing::error!(
+                event = "topic_failed",
+                topic = name,
+                cause = what,
+                "a topic does not take records; they wait on disk and the others go on; check that it exists and that the daemon may write to it"
+            );
+        }
+        self.feed(Input::DeliveryFailed(what));
     }
 
     /// The breaker starts Open: if Kafka is away then, nothing else would say so.
@@ -141,8 +175,9 @@ impl Breaker<'_> {
         let now = Instant::now();
         let silent = self.silence.feed(session.number, &session.flight.partitions(), now);
         if !silent.is_empty() && !self.circuit.is_throttled(now) {
-            silent.iter().for_each(|partition| kafka.gates().strike(*partition, now));
-            self.feed(Input::PartitionsSilent(silent));
+            silent.iter().for_each(|place| kafka.gates().strike(*place, now));
+            let names = silent.iter().map(|place| kafka.topics().describe(*place)).collect();
+            self.feed(Input::PartitionsSilent(names));
         }
     }
 
@@ -169,12 +204,14 @@ impl Breaker<'_> {
             return;
         }
         let (gates, flows, now) = (self.shared.kafka.gates(), session.flight.partitions(), Instant::now());
-        let tried: Vec<_> = (0..flows.len()).filter(|p| flows[*p].in_flight > 0).collect();
-        let others_answered = flows.iter().any(|flow| flow.acked > 0);
-        if others_answered && tried.iter().all(|p| flows[*p].acked == 0) {
-            tried.iter().for_each(|p| gates.strike(*p, now));
+        let others_answered = flows.iter().any(|(_, flow)| flow.acked > 0);
+        let mut tried = flows.iter().filter(|(_, flow)| flow.in_flight > 0);
+        let none_answered = tried.clone().all(|(_, flow)| flow.acked == 0);
+        if others_answered && none_answered {
+            tried.for_each(|(place, _)| gates.strike(*place, now));
         } else {
-            gates.strike_if_all_suspect(&tried, now);
+            let places: Vec<_> = tried.by_ref().map(|(place, _)| *place).collect();
+            gates.strike_if_all_suspect(&places, now);
         }
     }
 
@@ -229,18 +266,32 @@ impl Breaker<'_> {
     }
 }
 
-fn log_gates(changes: &Changes) {
-    if !changes.held.is_empty() {
+fn log_held(partitions: &[String]) {
+    if !partitions.is_empty() {
         tracing::warn!(
             event = "partitions_held",
-            partitions = ?changes.held,
+            ?partitions,
             "partitions without a leader are held back; their records wait on disk and the others go on"
         );
     }
-    if !changes.released.is_empty() {
+}
+
+fn log_missing(partitions: &[String], reason: &str) {
+    if !partitions.is_empty() {
+        tracing::error!(
+            event = "topic_missing",
+            ?partitions,
+            reason,
+            "a topic cannot be used; its records wait on disk and the others go on; create it, or let the daemon see it"
+        );
+    }
+}
+
+fn log_released(partitions: &[String]) {
+    if !partitions.is_empty() {
         tracing::info!(
             event = "partitions_released",
-            partitions = ?changes.released,
+            ?partitions,
             "partitions are back; what was kept for them is sent"
         );
     }

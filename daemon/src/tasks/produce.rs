@@ -46,7 +46,7 @@ pub(crate) fn run(shared: &Shared) {
         match produce.next() {
             Event::Outage => produce.take_back(),
             Event::Recovered => produce.open(),
-            Event::Overload => produce.stop_feeding(),
+            Event::Overload => produce.overloaded(),
             Event::Drained => {
                 shared.lane.shift(&[Lane::Draining], Lane::Spilling);
             }
@@ -129,8 +129,17 @@ impl Produce<'_> {
         }
     }
 
-    /// Under overload the queue runs to disk. With `order = "arrival"` what is in flight must land
-    /// first: a record that came back later would stand behind younger ones.
+    fn overloaded(&mut self) {
+        tracing::info!(
+            event = "overload",
+            fill = self.shared.queue.fill(),
+            "the queue fills faster than Kafka takes it; it runs to disk"
+        );
+        self.stop_feeding();
+    }
+
+    /// Lets the queue run to disk. With `order = "arrival"` what is in flight must land first: a record that
+    /// came back later would stand behind younger ones.
     fn stop_feeding(&mut self) {
         self.shared.queue.give_back(self.held.take());
         let next = match self.shared.config.delivery.order {
@@ -138,11 +147,6 @@ impl Produce<'_> {
             Order::Fresh => Lane::Spilling,
         };
         self.shared.lane.shift(&[Lane::Direct], next);
-        tracing::info!(
-            event = "overload",
-            fill = self.shared.queue.fill(),
-            "the queue fills faster than Kafka takes it; it runs to disk"
-        );
     }
 
     fn feed(&mut self, session: &Session) {
@@ -182,16 +186,23 @@ impl Produce<'_> {
         let parts = record.parts();
         let (kafka, window) = (&self.shared.kafka, self.shared.kafka.window());
         let outgoing = self.shared.labels.outgoing(&parts, &mut self.id);
-        let partition = kafka.partition_of(&outgoing);
-        let opaque = match session.flight.admit_direct(record, partition, window, now) {
+        let place = kafka.topics().place(record.topic, outgoing.key, outgoing.id).place;
+        if kafka.gates().stops(place) {
+            // It waits on disk, which replay passes over; all behind it goes the same way, in order.
+            self.held = Some(record);
+            drop(permit);
+            self.stop_feeding();
+            return false;
+        }
+        let opaque = match session.flight.admit_direct(record, Some(place), window, now) {
             Ok(opaque) => opaque,
             Err(record) => {
                 self.held = Some(record);
-                session.flight.wait_for(session.flight.obstacle(partition, window), LOOK_EVERY);
+                session.flight.wait_for(session.flight.obstacle(Some(place), window), LOOK_EVERY);
                 return false;
             }
         };
-        let sent = kafka.send(&permit, &outgoing, partition, opaque);
+        let sent = kafka.send(&permit, &outgoing, Some(place), opaque);
         let Err(error) = sent else { return true };
         let Some(record) = session.flight.withdraw_direct() else { return true };
         match error {
@@ -200,9 +211,9 @@ impl Produce<'_> {
                 self.shared.kafka.refuse(Refusal::Direct { record, reason });
                 return true;
             }
-            SendError::Failed(what) => {
+            SendError::Failed(trouble) => {
                 self.held = Some(record);
-                self.shared.kafka.tell_failure(what);
+                self.shared.kafka.tell(trouble, Some(place));
             }
         }
         session.flight.wait_for(Goal::DirectDone, LOOK_EVERY);

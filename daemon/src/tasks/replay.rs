@@ -19,6 +19,7 @@ use crate::record;
 use crate::shutdown::Phase;
 use crate::skips::{Skips, Step};
 use crate::tasks::LOOK_EVERY;
+use crate::topics::Place;
 
 /// The trickle of real records that HalfOpen tries with.
 const TRIAL: Window = Window { records: 50, bytes: 1 << 20 };
@@ -124,7 +125,7 @@ impl Replay<'_> {
 
     /// Between two passes, and between the two parts of one, nothing of the spool is in flight.
     fn turn_of_pass(&self, session: &Arc<Session>) -> Option<Event> {
-        let event = if self.skips.wants_pass(|p| self.is_held(p)) {
+        let event = if self.skips.wants_pass(|place| self.is_held(place)) {
             Event::CatchUp
         } else if self.skips.is_at_barrier(self.position()) {
             Event::CaughtUp
@@ -142,8 +143,8 @@ impl Replay<'_> {
         }
     }
 
-    fn is_held(&self, partition: i32) -> bool {
-        self.shared.kafka.gates().is_held(partition)
+    fn is_held(&self, place: Place) -> bool {
+        self.shared.kafka.gates().is_held(place)
     }
 
     /// A stop sends nothing new; it waits for what is in flight, while that can still land.
@@ -194,7 +195,7 @@ impl Replay<'_> {
         self.reader.rewind();
         self.current = None;
         let gates = self.shared.kafka.gates();
-        self.skips.begin_pass(self.reader.position(), |p| gates.is_held(p));
+        self.skips.begin_pass(self.reader.position(), |place| gates.is_held(place));
     }
 
     fn end_catching_up(&mut self) {
@@ -231,7 +232,7 @@ impl Replay<'_> {
         let shared = self.shared;
         let delivery = shared.config.delivery;
         let hands_over = delivery.order == Order::Arrival && delivery.journal == Journal::Outage;
-        if hands_over && shared.breaker.state() == State::Closed && !self.skips.is_any_owed() {
+        if hands_over && shared.breaker.state() == State::Closed && !self.has_exceptions() {
             if shared.lane.shift(&[Lane::Handover], Lane::Direct) {
                 tracing::info!(
                     event = "caught_up",
@@ -243,6 +244,11 @@ impl Replay<'_> {
         }
         // Whether something came or not, the next round looks.
         let _ = self.reader.wait(LOOK_EVERY);
+    }
+
+    /// Whether some records must stay on disk while others flow.
+    fn has_exceptions(&self) -> bool {
+        self.skips.is_any_owed() || self.shared.kafka.gates().is_any_wanted()
     }
 
     fn send(&mut self) {
@@ -286,17 +292,18 @@ impl Replay<'_> {
     ) -> Sent {
         let kafka = &self.shared.kafka;
         let outgoing = record::decode(envelope);
-        let partition = outgoing.as_ref().ok().and_then(|outgoing| kafka.partition_of(outgoing));
-        if self.skips.meet(seq, partition, |p| kafka.gates().is_held(p)) == Step::Pass {
+        let placed = outgoing.as_ref().ok().and_then(|outgoing| kafka.place(outgoing));
+        if self.skips.meet(seq, placed, |place| kafka.gates().is_held(place)) == Step::Pass {
             return Sent::Done;
         }
-        let replayed = Replayed { spool_seq: seq, envelope: envelope.clone(), partition };
+        let place = placed.map(|placed| placed.place);
+        let replayed = Replayed { spool_seq: seq, envelope: envelope.clone(), place };
         let opaque = match session.flight.admit_replay(replayed, now) {
             Ok(opaque) => opaque,
             Err(goal) => return Sent::Wait(goal),
         };
         let sent = match &outgoing {
-            Ok(outgoing) => kafka.send(permit, outgoing, partition, opaque),
+            Ok(outgoing) => kafka.send(permit, outgoing, place, opaque),
             Err(error) => Err(SendError::Refused(error.to_string())),
         };
         match sent {
@@ -308,9 +315,9 @@ impl Replay<'_> {
                 session.flight.withdraw_replay();
                 return Sent::Stop;
             }
-            Err(SendError::Failed(what)) => {
+            Err(SendError::Failed(trouble)) => {
                 session.flight.withdraw_replay();
-                kafka.tell_failure(what);
+                kafka.tell(trouble, place);
                 return Sent::Stop;
             }
         }

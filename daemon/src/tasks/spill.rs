@@ -232,7 +232,7 @@ impl Spill<'_> {
             Order::Arrival => self.shared.lane.handover_wanted(),
             // Records of a partition that is held back must not pass those on disk.
             Order::Fresh => {
-                !self.shared.kafka.gates().is_any_held()
+                !self.shared.kafka.gates().is_any_wanted()
                     && self.shared.queue.fill() < self.shared.config.queue.spill_at / 2.0
             }
         }

@@ -204,9 +204,11 @@ impl Stream {
         let seq = self.next_seq;
         self.next_seq += 1;
         let source = source_index(index);
+        let topic = self.shared.config.routes.topic_of(source, &line.bytes);
         Record {
             seq,
             source,
+            topic,
             upstream_id: id.map(Arc::from),
             key: key.map(bytes::Bytes::from),
             guard: self.shared.ledger.receive(source, seq, line.bytes.len()),

@@ -4,6 +4,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file includes this module and uses its own part")]
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may fail loudly, and says its seed")]
 
+use std::collections::{BTreeMap, HashSet};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use spillway_daemon::Config;
 use spillway_service::settings::Environment;
-use spillway_testkit::kafka::{Mock, Reader};
+use spillway_testkit::kafka::{Mock, Reader, Snapshot};
 use spillway_testkit::oracle::{Sent, Verdict, compare_delivery};
 use spillway_testkit::tweets::{self, Generator};
 use spillway_testkit::upstream::{Feed, Options, Upstream};
@@ -86,6 +87,21 @@ impl Rig {
         let snapshot = self.reader.snapshot();
         assert_eq!(snapshot.missed(), 0, "the mock forgot records: the test sends too much or too fast");
         compare_delivery(&self.sent(), &snapshot)
+    }
+}
+
+/// In each partition the first copies of each source's records, whose ids are `source-number`, must be in
+/// the order of their numbers.
+pub fn assert_order(topic: &Snapshot) {
+    for (partition, entries) in &topic.partitions {
+        let (mut seen, mut last) = (HashSet::new(), BTreeMap::new());
+        for id in entries.iter().filter_map(|entry| entry.id.as_deref()) {
+            let (source, number) = id.split_once('-').unwrap();
+            if seen.insert(id) {
+                let before = last.insert(source, number);
+                assert!(before.is_none_or(|before| before < number), "{partition}: {id} after {before:?}");
+            }
+        }
     }
 }
 
