@@ -128,12 +128,16 @@ impl Gates {
         self.count(&state);
     }
 
-    /// Holds all partitions of a topic that refuses us.
-    pub fn strike_topic(&self, topic: TopicIndex, now: Instant) {
-        let total = self.topics.partitions(topic);
+    /// Holds all partitions of a topic that refuses us; returns whether any was not held before. It may say
+    /// so of many records at once, which is one refusal.
+    pub fn strike_topic(&self, topic: TopicIndex, now: Instant) -> bool {
         let mut state = self.lock();
-        (0..total).for_each(|partition| state.strike(Place::new(topic, partition), now));
+        let places = (0..self.topics.partitions(topic)).map(|partition| Place::new(topic, partition));
+        let is_open = |place: &Place| state.gate(*place).is_none_or(|gate| gate.held_until.is_none());
+        let open: Vec<_> = places.filter(is_open).collect();
+        open.iter().for_each(|place| state.strike(*place, now));
         self.count(&state);
+        !open.is_empty()
     }
 
     /// Nothing was acknowledged although these partitions had records in flight. If each of them has
@@ -334,7 +338,8 @@ mod tests {
     fn a_topic_that_refuses_us_is_held_with_all_its_partitions() {
         let (gates, now) = gates();
         gates.topics.set_partitions(1, 2);
-        gates.strike_topic(1, now);
+        assert!(gates.strike_topic(1, now));
+        assert!(!gates.strike_topic(1, now), "told twice, it is still the first refusal");
         assert_eq!(gates.held(), [Place::new(1, 0), Place::new(1, 1)]);
         assert_eq!(gates.heard(1, &[true, true], true, now + SECOND).released.len(), 2);
     }

@@ -130,8 +130,7 @@ impl Breaker<'_> {
     /// on.
     fn topic_failed(&mut self, topic: TopicIndex, what: String) {
         let kafka = &self.shared.kafka;
-        if kafka.topics().len() > 1 {
-            kafka.gates().strike_topic(topic, Instant::now());
+        if kafka.topics().len() > 1 && kafka.gates().strike_topic(topic, Instant::now()) {
             let name = kafka.topics().describe(Place::whole(topic));
             tracing::error!(
                 event = "topic_failed",
