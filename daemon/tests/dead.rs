@@ -20,6 +20,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use spillway_daemon::record::Outgoing;
 use spillway_spool::{NewDeadLetter, Spool};
+use spillway_testkit::children;
 use spillway_testkit::kafka::{ApiKey, Reader, Snapshot};
 use spillway_testkit::upstream::Options;
 
@@ -83,7 +84,8 @@ fn read_dead(rig: &Rig, records: usize) -> Vec<Found> {
 
 /// Runs `spillwayd spool dead …` on the rig's spool.
 fn dead(rig: &Rig, action: &str, more: &[&str]) -> Output {
-    command().args(["spool", "dead", action]).arg(rig.spool_dir()).args(more).output().unwrap()
+    let mut command = command();
+    children::output(command.args(["spool", "dead", action]).arg(rig.spool_dir()).args(more)).unwrap()
 }
 
 /// The same, and expects exit code 0; what it printed.
@@ -337,7 +339,10 @@ fn kill_9_during_a_retry_loses_nothing() {
     let rig = Rig::start();
     let ids = put_letters(&rig, LETTERS);
     let text = rig.config_text(URL_OF_NOBODY, "").replace("[kafka]", "start_timeout = '0'\n[kafka]");
-    let retry = || command().args(["spool", "dead", "retry", "--all"]).arg(rig.spool_dir()).spawn().unwrap();
+    let retry = || {
+        let mut command = command();
+        children::spawn(command.args(["spool", "dead", "retry", "--all"]).arg(rig.spool_dir())).unwrap()
+    };
 
     // The command itself, without a daemon.
     let mut alone = retry();
@@ -445,7 +450,7 @@ fn the_help_teaches() {
         ("retry", &["--all", "no record is lost", "Examples:"]),
         ("drop", &["--yes", "Keep a copy first"]),
     ] {
-        let output = command().args(["spool", "dead", command_name, "--help"]).output().unwrap();
+        let output = children::output(command().args(["spool", "dead", command_name, "--help"])).unwrap();
         let help = String::from_utf8(output.stdout).unwrap();
         for word in words {
             assert!(help.contains(word), "{word:?} is not in: {help}");

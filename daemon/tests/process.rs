@@ -9,9 +9,9 @@
 mod common;
 
 use std::net::TcpListener;
-use std::process::Stdio;
 
 use common::{Program, Rig, command, wait_until};
+use spillway_testkit::children;
 use spillway_testkit::upstream::{Options, Refusal};
 
 #[test]
@@ -103,7 +103,9 @@ fn the_admin_endpoint_tells_the_status_and_the_metrics() {
 
 /// Runs `spillwayd spool …` on the rig's spool; returns the exit code and what it printed.
 fn spool(rig: &Rig, command_name: &str, more: &[&str]) -> (i32, String) {
-    let output = command().args(["spool", command_name]).args(more).arg(rig.spool_dir()).output().unwrap();
+    let mut command = command();
+    command.args(["spool", command_name]).args(more).arg(rig.spool_dir());
+    let output = children::output(&mut command).unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
 }
 
@@ -144,13 +146,7 @@ fn the_spool_can_be_looked_into_while_the_daemon_runs() {
 fn fails(rig: &Rig, text: &str) -> (i32, String) {
     let path = rig.dir.path().join("bad.toml");
     std::fs::write(&path, text).unwrap();
-    let output = command()
-        .args(["run", "--config"])
-        .arg(&path)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .output()
-        .unwrap();
+    let output = children::output(command().args(["run", "--config"]).arg(&path)).unwrap();
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
@@ -238,9 +234,9 @@ fn folder(dir: &std::path::Path) -> Vec<(std::path::PathBuf, Vec<u8>)> {
 
 #[test]
 fn a_wrong_command_line_is_wrong_usage() {
-    let status = command().arg("rum").stderr(Stdio::null()).status().unwrap();
-    assert_eq!(status.code(), Some(64));
-    let help = command().arg("--help").output().unwrap();
+    let wrong = children::output(command().arg("rum")).unwrap();
+    assert_eq!(wrong.status.code(), Some(64));
+    let help = children::output(command().arg("--help")).unwrap();
     assert!(help.status.success());
     assert!(String::from_utf8(help.stdout).unwrap().contains("Exit codes:"));
 }

@@ -19,6 +19,7 @@ use base64::Engine as _;
 use base64::prelude::{BASE64_STANDARD_NO_PAD, BASE64_URL_SAFE_NO_PAD};
 use common::{Rig, command, free_address, wait_until};
 use servers::Server;
+use spillway_testkit::children;
 use spillway_testkit::upstream::{Options, Refusal};
 
 const TOKEN: &str = "bearer-8c1f-of-the-upstream";
@@ -63,18 +64,13 @@ impl Run {
         let admin = free_address();
         let path = dir.join("spillwayd.toml");
         std::fs::write(&path, config(&dir.join("spool"), source, kafka, &admin.to_string())).unwrap();
-        let check = command().args(["check", "--config"]).arg(&path).output().unwrap();
+        let check = children::output(command().args(["check", "--config"]).arg(&path)).unwrap();
         assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stderr));
         std::fs::write(dir.join("check"), [check.stdout, check.stderr].concat()).unwrap();
         let output = |name| Stdio::from(std::fs::File::create(dir.join(name)).unwrap());
-        let child = command()
-            .args(["run", "--config"])
-            .arg(&path)
-            .envs(env.iter().map(|(k, v)| (k, v)))
-            .stdout(output("stdout"))
-            .stderr(output("stderr"))
-            .spawn()
-            .unwrap();
+        let mut command = command();
+        command.args(["run", "--config"]).arg(&path).envs(env.iter().map(|(k, v)| (k, v)));
+        let child = children::spawn(command.stdout(output("stdout")).stderr(output("stderr"))).unwrap();
         // It would be searched with the rest, and it has the query's token by right.
         wait_until("it has read its configuration", || !Self::read(&dir, "stderr").is_empty());
         std::fs::remove_file(path).unwrap();

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
 use rustix::ioctl::{Setter, ioctl, opcode};
 
+use crate::children;
+
 /// The file that uses up the space.
 const FILLER: &str = "filler";
 
@@ -266,7 +268,7 @@ fn try_one() -> Result<(), String> {
 
 /// Runs a program; what it printed.
 fn run(program: &'static str, command: &mut Command) -> Result<String, Error> {
-    let output = command.output().map_err(|source| Error::Start { program, source })?;
+    let output = children::output(command).map_err(|source| Error::Start { program, source })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -336,7 +338,7 @@ mod tests {
         let Some(disk) = disk(dir.path(), 8 << 20) else { return };
         let mut command = Command::new("unshare");
         command.args(["--mount", "sh", "-c", "echo; read _"]);
-        let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut holder = children::spawn(command.stdin(Stdio::piped()).stdout(Stdio::piped())).unwrap();
         // Its namespace is there when it speaks.
         holder.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
         disk.power_cut().unwrap();

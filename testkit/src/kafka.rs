@@ -24,6 +24,8 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::children::while_none_starts;
+
 pub use rdkafka::types::RDKafkaApiKey as ApiKey;
 pub use reader::{Entry, Gap, Reader, Sink, Snapshot};
 
@@ -149,7 +151,7 @@ impl Mock {
     /// # Errors
     /// When the cluster refuses.
     pub fn all_down(&self) -> Result<(), Error> {
-        self.command("take all brokers down".into(), |c| c.broker_down(-1))
+        while_none_starts(|| self.command("take all brokers down".into(), |c| c.broker_down(-1)))
     }
 
     /// Brings all brokers back, on their old ports and with their data.
@@ -165,7 +167,9 @@ impl Mock {
     /// # Errors
     /// When the cluster refuses, for example because there is no such broker.
     pub fn broker_down(&self, broker: i32) -> Result<(), Error> {
-        self.command(format!("take broker {broker} down"), move |c| c.broker_down(broker))
+        while_none_starts(|| {
+            self.command(format!("take broker {broker} down"), move |c| c.broker_down(broker))
+        })
     }
 
     /// Brings one broker back, counted from 1.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
 use std::process::{ChildStderr, Command, Stdio};
 
+use crate::children;
 use crate::numbered::Numbered;
 use crate::oracle::chaos::Found;
 
@@ -52,8 +53,8 @@ pub enum Error {
 /// # Errors
 /// [`Error::Missing`], which says what to install.
 pub fn check() -> Result<(), Error> {
-    let ran = Command::new("kcat").arg("-V").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if ran.is_ok_and(|status| status.success()) { Ok(()) } else { Err(Error::Missing) }
+    let ran = children::output(Command::new("kcat").arg("-V"));
+    if ran.is_ok_and(|output| output.status.success()) { Ok(()) } else { Err(Error::Missing) }
 }
 
 /// Reads all partitions of `topic` from their beginning to the end that they have now. Each partition's
@@ -62,13 +63,14 @@ pub fn check() -> Result<(), Error> {
 /// # Errors
 /// When `kcat` fails or what it gives is not whole.
 pub fn read(bootstrap: &str, topic: &str, load: Numbered) -> Result<Vec<Found>, Error> {
-    let mut child = Command::new("timeout")
+    let mut command = Command::new("timeout");
+    command
         .args([PATIENCE_SECONDS, "kcat", "-C", "-q", "-e", "-o", "beginning", "-f", FORMAT])
         .args(["-b", bootstrap, "-t", topic, "-X", "fetch.wait.max.ms=50", "-X", "log_level=3"])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+        .stderr(Stdio::piped());
+    let mut child = children::spawn(&mut command)?;
     // It says little: its pipe does not fill while the records are read.
     let said = child.stderr.take();
     let found = match child.stdout.take() {

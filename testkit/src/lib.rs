@@ -14,12 +14,14 @@
 //! | [`numbered`] | a load of numbered records with checksums |
 //! | [`kcat`] | a reader that is another program |
 //! | [`program`] | the real spillwayd as a process |
+//! | [`children`] | other processes, started beside a mock cluster |
 //! | [`samples`] | recordings of real streams, where they are at hand |
 //!
 //! It guarantees that the same seed gives the same bytes, and that its counts are exact: what it
 //! calls served was handed to the operating system whole, what it calls lost is in no partition.
 //! It shares no code with the daemon or the consumer, so that an error of theirs cannot hide here.
 
+pub mod children;
 pub mod cluster;
 pub mod damage;
 #[cfg(target_os = "linux")]

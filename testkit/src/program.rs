@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 pub use status::{Change, Status};
 
+use crate::children;
+
 /// Longest wait for an answer of the admin endpoint.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Longest start, a damaged spool included.
@@ -173,8 +175,8 @@ impl Program {
         let log = launch.log();
         let file = OpenOptions::new().create(true).append(true).open(&log).map_err(system("open the log"))?;
         let log_begin = file.metadata().map_err(system("read the log"))?.len();
-        let child =
-            launch.command(&path).stderr(Stdio::from(file)).spawn().map_err(system("start spillwayd"))?;
+        let mut command = launch.command(&path);
+        let child = children::spawn(command.stderr(Stdio::from(file))).map_err(system("start spillwayd"))?;
         let mut program = Self { child, admin, log, log_begin };
         let deadline = Instant::now() + START_TIMEOUT;
         while program.get("/healthz").is_none() {

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use spillway_daemon::Config;
 use spillway_service::settings::Environment;
+use spillway_testkit::children;
 use spillway_testkit::kafka::{Mock, Reader, Snapshot};
 use spillway_testkit::oracle::{Sent, Verdict, compare_delivery};
 use spillway_testkit::tweets::{self, Generator};
@@ -126,7 +127,7 @@ impl Program {
         let admin = free_address();
         let path = dir.join("spillwayd.toml");
         std::fs::write(&path, format!("{text}[admin]\nlisten = '{admin}'\n")).unwrap();
-        let child = command().args(["run", "--config"]).arg(&path).spawn().unwrap();
+        let child = children::spawn(command().args(["run", "--config"]).arg(&path)).unwrap();
         let program = Self { child, admin };
         wait_until("the admin endpoint answers", || program.get("/healthz").is_some());
         program

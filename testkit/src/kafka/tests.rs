@@ -104,6 +104,31 @@ fn an_outage_stops_the_producer_and_ends_with_the_brokers_return() {
 }
 
 #[test]
+fn a_broker_goes_down_while_children_start() {
+    let mock = Mock::start(1).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let starts = || {
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                assert!(
+                    crate::children::output(&mut std::process::Command::new("true"))
+                        .unwrap()
+                        .status
+                        .success()
+                );
+            }
+        };
+        (0..4).for_each(|_| drop(scope.spawn(starts)));
+        for _ in 0..200 {
+            // librdkafka aborts the process when the port is taken.
+            mock.all_down().unwrap();
+            mock.all_up().unwrap();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
+#[test]
 fn injected_errors_reach_the_producer() {
     let mock = Mock::start(1).unwrap();
     mock.create_topic("t", 1, 1).unwrap();
