@@ -37,9 +37,9 @@ fn open(config: &SourceConfig, spool: &Spool) -> Result<Source, StartError> {
     let cursor = if config.keeps_cursor() { kept(spool, &config.name)? } else { None };
     match &config.kind {
         SourceKind::Http(http) => HttpSource::new(&config.name, (**http).clone(), max_line, cursor)
-            .map(Source::Http)
+            .map(|source| Source::Http(Box::new(source)))
             .map_err(StartError::Client),
-        SourceKind::File(file) => Ok(Source::File(FileSource::new(file.clone(), max_line, cursor))),
+        SourceKind::File(file) => Ok(Source::File(Box::new(FileSource::new(file.clone(), max_line, cursor)))),
     }
 }
 

@@ -86,9 +86,9 @@ pub struct Met {
 #[derive(Debug)]
 pub enum Source {
     /// Records over HTTP.
-    Http(HttpSource),
+    Http(Box<HttpSource>),
     /// Lines of a file.
-    File(FileSource),
+    File(Box<FileSource>),
 }
 
 impl Source {

@@ -302,7 +302,7 @@ impl HttpSource {
             return;
         }
         last.cursor = match std::str::from_utf8(last_id) {
-            Ok(id) if id.is_empty() => Some(Cursor::Time { received_ms: now }),
+            Ok("") => Some(Cursor::Time { received_ms: now }),
             Ok(id) if id.len() <= CURSOR_ID_BYTES_MAX => Some(Cursor::Sse { last_event_id: id.to_owned() }),
             _ => {
                 self.tell_long_id(last_id.len());
