@@ -89,7 +89,7 @@ mod tests {
     fn file(dir: &std::path::Path, name: &str, lines: usize, follow: bool) -> Source {
         let path = dir.join(name);
         std::fs::write(&path, "{\"a\":1}\n".repeat(lines)).unwrap();
-        Source::File(FileSource::new(FileConfig { path, follow }, 1 << 20, None))
+        Source::File(Box::new(FileSource::new(FileConfig { path, follow }, 1 << 20, None)))
     }
 
     #[tokio::test]
@@ -111,7 +111,7 @@ mod tests {
                     continue;
                 }
                 Event::Connected => {}
-                Event::Disconnected { cause, .. } => panic!("{cause}"),
+                Event::Disconnected(disconnect) => panic!("{disconnect:?}"),
             }
             fair.go_on(heard.index, heard.source);
         }
