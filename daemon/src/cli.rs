@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(
     name = "spillwayd",
     version,
-    after_help = "Exit codes: 0 done, 1 failed, 64 wrong usage, 69 upstream unreachable, 71 port in use, 73 spool not writable, \
+    after_help = "Exit codes: 0 done, 1 failed or differs, 2 rules would change, 64 wrong usage, 66 input not readable, 69 upstream unreachable, 71 port in use, 73 spool not writable, \
                   75 spool in use by another process, 76 spool from a newer version, 77 upstream refuses us, 78 wrong configuration."
 )]
 pub(crate) struct Cli {
@@ -34,6 +34,64 @@ pub(crate) enum Command {
     /// Look into a spool and handle its dead letters; may be used while a daemon runs.
     #[command(subcommand)]
     Spool(SpoolCommand),
+    /// Bring the rules of X's filtered stream to those of the configuration.
+    ///
+    /// The configuration's [[rule]] tables say what the account shall have. plan shows the difference, apply
+    /// makes it so, list shows what there is. X knows a rule by its value, and cannot change one: another tag
+    /// is a deletion and an addition. Rules take effect within about 20 s, without a reconnect.
+    ///
+    /// Of the account's rules those are ours, and deleted when the configuration does not have them, whose tag
+    /// is one of the configuration, or begins with rules.tag_prefix if that is set. All others are left alone,
+    /// unless --prune is given. Set tag_prefix if rules of a tag that the configuration no longer names shall
+    /// go too.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RulesCommand {
+    /// Show what apply would do; changes nothing.
+    #[command(
+        after_help = "Exit codes: 0 nothing to do, 2 there is something to do, 69 X cannot be reached, 77 X refuses us."
+    )]
+    Plan {
+        #[command(flatten)]
+        target: RulesTarget,
+        /// As one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Ask X whether it would take the new rules, then carry the plan out and show the result.
+    #[command(
+        after_help = "Exit codes: 0 the account has the configuration's rules, 1 X refuses a rule, 64 not confirmed, \
+                      69 X cannot be reached, 77 X refuses us."
+    )]
+    Apply {
+        #[command(flatten)]
+        target: RulesTarget,
+        /// Do not ask; needed where there is no terminal to ask on.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// All rules of the account: id, tag, value.
+    List {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+        /// As one JSON array.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RulesTarget {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// Also delete rules that are not ours.
+    #[arg(long)]
+    pub(crate) prune: bool,
 }
 
 #[derive(Debug, Subcommand)]

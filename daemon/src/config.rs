@@ -15,8 +15,11 @@ use crate::inflight::Window;
 use crate::kafka::RESERVED_OPTIONS;
 use crate::pointer::Pointer;
 
+mod rules;
 #[cfg(test)]
 mod tests;
+
+pub use rules::{RuleConfig, RulesConfig};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -25,6 +28,8 @@ pub struct Config {
     pub id: String,
     /// Where records come from.
     pub source: SourceConfig,
+    /// What X's filtered stream shall match.
+    pub rules: RulesConfig,
     /// Where they go.
     pub kafka: KafkaConfig,
     /// The queue in memory.
@@ -216,6 +221,7 @@ fn build(root: &Section<'_>) -> Config {
     let config = Config {
         id: daemon.get("id", host_name()),
         source: source(&root.section("source")),
+        rules: rules::read(root),
         kafka: kafka(&root.section("kafka")),
         queue: queue(&root.section("queue")),
         delivery: delivery(&root.section("delivery")),

@@ -24,6 +24,7 @@ pub mod pointer;
 pub mod queue;
 pub mod record;
 pub mod ring;
+pub mod rules;
 pub mod shutdown;
 pub mod silence;
 pub mod skips;

@@ -1,6 +1,7 @@
 //! The program `spillwayd`: arguments, configuration, logging, run, exit code.
 
 mod cli;
+mod rules_commands;
 mod signals;
 mod spool_commands;
 
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         Command::Run { config } => run(&config),
         Command::Check { config } => check(&config),
         Command::Spool(command) => spool_commands::run(&command),
+        Command::Rules(command) => rules_commands::run(&command),
     };
     exit.into()
 }

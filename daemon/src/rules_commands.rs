@@ -1,0 +1,172 @@
+//! `spillwayd rules …`: shows and changes the rules of X's filtered stream.
+
+mod show;
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::Path;
+
+use spillway_daemon::Config;
+use spillway_daemon::config::{HttpConfig, SourceKind};
+use spillway_daemon::rules::{self, Account, AccountError, ApplyError, Complaint, Owner, Plan, TooMany};
+use spillway_service::errors::chain;
+use spillway_service::exit::Exit;
+
+use crate::cli::{RulesCommand, RulesTarget};
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("the configuration is wrong")]
+    Config,
+    #[error("rules belong to X's filtered stream; source.url must be the stream's address")]
+    NoAccount,
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    #[error(transparent)]
+    TooMany(#[from] TooMany),
+    #[error("nothing was changed: X refuses {0} of the rules")]
+    Rehearsal(usize),
+    #[error("nothing was changed; repeat it with --yes")]
+    NotConfirmed,
+    #[error("the account does not have the configuration's rules; run plan to see what is left")]
+    NotDone(#[source] Option<ApplyError>),
+    #[error("cannot start the I/O runtime")]
+    Runtime(#[source] io::Error),
+    #[error("cannot write the answer")]
+    Write(#[from] io::Error),
+}
+
+impl Failure {
+    fn exit(&self) -> Exit {
+        match self {
+            Self::Config | Self::NoAccount => Exit::Config,
+            Self::Account(error) | Self::NotDone(Some(ApplyError::Account(error))) => error.exit(),
+            Self::NotConfirmed => Exit::Usage,
+            // The reader of a pipe, such as head, has seen enough.
+            Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
+            _ => Exit::Failed,
+        }
+    }
+}
+
+/// Runs the command; the answer goes to standard output, an error to standard error.
+#[expect(clippy::print_stderr, reason = "the answer of a command")]
+pub(crate) fn run(command: &RulesCommand) -> Exit {
+    let mut out = io::stdout().lock();
+    let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(execute(command, &mut out)),
+        Err(error) => Err(Failure::Runtime(error)),
+    };
+    done.unwrap_or_else(|failure| {
+        // The configuration's problems are told already, each with its line.
+        if failure.exit() != Exit::Success && !matches!(failure, Failure::Config) {
+            eprintln!("spillwayd: {}", chain(&failure));
+        }
+        failure.exit()
+    })
+}
+
+async fn execute(command: &RulesCommand, out: &mut dyn Write) -> Result<Exit, Failure> {
+    match command {
+        RulesCommand::List { config, json } => {
+            let rules = account(&read(config)?)?.list().await?;
+            if *json {
+                show::rules_json(&rules, out)?
+            } else {
+                show::rules(&rules, out)?
+            }
+            Ok(Exit::Success)
+        }
+        RulesCommand::Plan { target, json } => {
+            let config = read(&target.config)?;
+            let plan = plan(&config, &account(&config)?, target).await?;
+            if *json {
+                show::plan_json(&plan, out)?
+            } else {
+                show::plan(&plan, &target.config, out)?
+            }
+            plan.steps(config.rules.max_rules)?;
+            Ok(if plan.is_empty() { Exit::Success } else { Exit::Changes })
+        }
+        RulesCommand::Apply { target, yes } => apply(target, *yes, out).await,
+    }
+}
+
+async fn apply(target: &RulesTarget, yes: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
+    let config = read(&target.config)?;
+    let account = account(&config)?;
+    let before = plan(&config, &account, target).await?;
+    show::plan(&before, &target.config, out)?;
+    if before.is_empty() {
+        return Ok(Exit::Success);
+    }
+    before.steps(config.rules.max_rules)?;
+    rehearse(&account, &before, &config, target, out).await?;
+    if !yes && !is_confirmed(out)? {
+        return Err(Failure::NotConfirmed);
+    }
+    if let Err(error) = rules::apply(&account, &before, config.rules.max_rules).await {
+        if let ApplyError::Refused(complaints) = &error {
+            show::complaints(complaints, &config.rules.rules, &target.config, out)?;
+        }
+        return Err(Failure::NotDone(Some(error)));
+    }
+    // What X has now is looked up, not assumed.
+    let after = plan(&config, &account, target).await?;
+    if !after.is_empty() {
+        show::plan(&after, &target.config, out)?;
+        return Err(Failure::NotDone(None));
+    }
+    show::done(&before, &after, out)?;
+    Ok(Exit::Success)
+}
+
+async fn rehearse(
+    account: &Account,
+    plan: &Plan,
+    config: &Config,
+    target: &RulesTarget,
+    out: &mut dyn Write,
+) -> Result<(), Failure> {
+    let complaints: Vec<Complaint> = match rules::rehearse(account, plan).await {
+        Ok(complaints) => complaints,
+        Err(ApplyError::Account(error)) => return Err(error.into()),
+        Err(error) => return Err(Failure::NotDone(Some(error))),
+    };
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    show::complaints(&complaints, &config.rules.rules, &target.config, out)?;
+    Err(Failure::Rehearsal(complaints.len()))
+}
+
+async fn plan(config: &Config, account: &Account, target: &RulesTarget) -> Result<Plan, Failure> {
+    let owner = Owner::new(&config.rules, target.prune);
+    Ok(Plan::new(&config.rules.rules, &account.list().await?, &owner))
+}
+
+fn read(path: &Path) -> Result<Config, Failure> {
+    crate::read(path).ok_or(Failure::Config)
+}
+
+/// The account of the source that reads X's stream.
+fn account(config: &Config) -> Result<Account, Failure> {
+    let http: &HttpConfig = match &config.source.kind {
+        SourceKind::HttpNdjson(http) => http,
+        SourceKind::File(_) => return Err(Failure::NoAccount),
+    };
+    Ok(Account::new(http)?)
+}
+
+/// Asks on the terminal; where there is none, nobody can say yes.
+fn is_confirmed(out: &mut dyn Write) -> io::Result<bool> {
+    let input = io::stdin();
+    if !input.is_terminal() || !io::stdout().is_terminal() {
+        return Ok(false);
+    }
+    write!(out, "Do this? Only \"yes\" does: ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    input.lock().read_line(&mut answer)?;
+    Ok(answer.trim() == "yes")
+}
