@@ -6,6 +6,7 @@
 
 mod admin;
 pub mod circuit;
+pub mod compare;
 pub mod config;
 pub mod control;
 pub mod dead;

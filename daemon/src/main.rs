@@ -1,6 +1,8 @@
 //! The program `spillwayd`: arguments, configuration, logging, run, exit code.
 
 mod cli;
+mod compare_command;
+mod plain;
 mod rules_commands;
 mod signals;
 mod spool_commands;
@@ -36,6 +38,7 @@ fn main() -> ExitCode {
         Command::Check { config } => check(&config),
         Command::Spool(command) => spool_commands::run(&command),
         Command::Rules(command) => rules_commands::run(&command),
+        Command::Compare(command) => compare_command::run(&command),
     };
     exit.into()
 }

@@ -7,6 +7,8 @@ use serde::Serialize;
 use spillway_daemon::config::RuleConfig;
 use spillway_daemon::rules::{Complaint, Plan, Retag, Rule};
 
+use crate::plain::plain;
+
 const NO_TAG: &str = "-";
 
 /// A table of id, tag and value.
@@ -146,15 +148,4 @@ pub(super) fn done(before: &Plan, after: &Plan, out: &mut dyn Write) -> io::Resu
 
 fn tag(tag: Option<&str>) -> String {
     tag.map_or_else(|| NO_TAG.to_owned(), plain)
-}
-
-/// Text of others on our terminal: what steers the terminal is shown, not done.
-fn plain(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            let escaped = c.is_control().then(|| c.escape_default());
-            let kept = (!c.is_control()).then_some(c);
-            escaped.into_iter().flatten().chain(kept)
-        })
-        .collect()
 }
