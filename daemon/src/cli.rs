@@ -41,7 +41,8 @@ pub(crate) enum Command {
     ///
     /// The configuration's [[rule]] tables say what the account shall have. plan shows the difference, apply
     /// makes it so, list shows what there is. X knows a rule by its value, and cannot change one: another tag
-    /// is a deletion and an addition. Rules take effect within about 20 s, without a reconnect.
+    /// is a deletion and an addition. For as long as that takes, the same rule in parentheses stands in, so that
+    /// no post is missed. Rules take effect within about 20 s, without a reconnect.
     ///
     /// Of the account's rules those are ours, and deleted when the configuration does not have them, whose tag
     /// is one of the configuration, or begins with rules.tag_prefix if that is set. All others are left alone,
@@ -127,6 +128,9 @@ pub(crate) enum RulesCommand {
         /// Do not ask; needed where there is no terminal to ask on.
         #[arg(long)]
         yes: bool,
+        /// Change tags without rules that stand in: a minute faster, but posts may be missed.
+        #[arg(long)]
+        at_once: bool,
     },
     /// All rules of the account: id, tag, value.
     List {

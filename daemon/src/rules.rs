@@ -1,7 +1,8 @@
 //! The rules of X's filtered stream: brings the account's to those of the configuration.
 //!
 //! X has no way to change a rule: each change is a deletion and an addition, and a value can be there
-//! only once. What has to be done is found out by [`Plan`], which is pure; [`Account`] speaks to X;
+//! only once. So a rule that gets another tag would match nothing for a while; a rule of the same meaning
+//! stands in for it until the change is in force. What has to be done is found out by [`Plan`], which is pure; [`Account`] speaks to X;
 //! [`apply`] does the one by the other.
 //!
 //! X keeps three things of a rule: id, value and tag. No list of our own is kept beside that, which could
@@ -15,5 +16,5 @@ mod apply;
 mod plan;
 
 pub use account::{Account, AccountError, Complaint, Kind};
-pub use apply::{ApplyError, apply, rehearse};
+pub use apply::{ApplyError, Waiting, apply, rehearse};
 pub use plan::{Owner, Plan, Retag, Rule, Step, TooMany};

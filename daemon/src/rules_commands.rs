@@ -85,14 +85,14 @@ async fn execute(command: &RulesCommand, out: &mut dyn Write) -> Result<Exit, Fa
             } else {
                 show::plan(&plan, &target.config, out)?
             }
-            plan.steps(config.rules.max_rules)?;
+            plan.steps(&config.rules, false)?;
             Ok(if plan.is_empty() { Exit::Success } else { Exit::Changes })
         }
-        RulesCommand::Apply { target, yes } => apply(target, *yes, out).await,
+        RulesCommand::Apply { target, yes, at_once } => apply(target, *yes, *at_once, out).await,
     }
 }
 
-async fn apply(target: &RulesTarget, yes: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
+async fn apply(target: &RulesTarget, yes: bool, at_once: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
     let config = read(&target.config)?;
     let account = account(&config)?;
     let before = plan(&config, &account, target).await?;
@@ -100,15 +100,14 @@ async fn apply(target: &RulesTarget, yes: bool, out: &mut dyn Write) -> Result<E
     if before.is_empty() {
         return Ok(Exit::Success);
     }
-    before.steps(config.rules.max_rules)?;
+    show::steps(&before.steps(&config.rules, at_once)?, out)?;
     rehearse(&account, &before, &config, target, out).await?;
     if !yes && !is_confirmed(out)? {
         return Err(Failure::NotConfirmed);
     }
-    if let Err(error) = rules::apply(&account, &before, config.rules.max_rules).await {
-        if let ApplyError::Refused(complaints) = &error {
-            show::complaints(complaints, &config.rules.rules, &target.config, out)?;
-        }
+    let applied = rules::apply(&account, &before, &config.rules, at_once, &mut show::waiting).await;
+    if let Err(error) = applied {
+        show::complaints(error.complaints(), &config.rules.rules, &target.config, out)?;
         return Err(Failure::NotDone(Some(error)));
     }
     // What X has now is looked up, not assumed.

@@ -1,6 +1,8 @@
 //! `spillwayd compare` as the real program: recordings and topics with planted differences, counted again
 //! here with sets.
 
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may fail loudly, and says its seed")]
+
 mod common;
 
 use std::collections::{BTreeMap, BTreeSet};

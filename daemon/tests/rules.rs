@@ -31,13 +31,13 @@ impl Account {
         self.dir.path().join("spillwayd.toml")
     }
 
-    /// The configuration's rules begin at line 11, four lines each.
+    /// The configuration's rules begin at line 12, four lines each.
     fn write(&self, limits: &str, rules: &[(&str, &str)]) {
         let token = self.dir.path().join("token");
         std::fs::write(&token, TOKEN).unwrap();
         let mut text = format!(
             "[source]\ntype = 'http_ndjson'\nurl = '{}'\nbearer_token_file = '{}'\n\
-             [kafka]\nbrokers = '127.0.0.1:9'\ntopic = 't'\n[spool]\ndir = '/nowhere'\n[rules]{limits}\n",
+             [kafka]\nbrokers = '127.0.0.1:9'\ntopic = 't'\n[spool]\ndir = '/nowhere'\n[rules]\nsettle = '50ms'{limits}\n",
             self.x.url,
             token.display()
         );
@@ -76,8 +76,8 @@ fn a_plan_shows_the_difference_and_changes_nothing() {
     let file = account.path();
     let file = file.display();
     let expected = format!(
-        "+ pets                      fish has:images  ({file}:19)\n\
-         ~ pet -> pets               dogs  ({file}:15)\n\
+        "+ pets                      fish has:images  ({file}:20)\n\
+         ~ pet -> pets               dogs  ({file}:16)\n\
          - pets                      birds\n\
          ? desk                      stocks  (not ours: left alone)\n\
          1 to add, 1 to retag, 1 to delete, 1 unchanged, 1 not ours\n"
@@ -86,7 +86,7 @@ fn a_plan_shows_the_difference_and_changes_nothing() {
     assert_eq!(account.x.asked(), [] as [&str; 0]);
 
     let json: serde_json::Value = serde_json::from_str(&account.run(&["plan", "--json"]).out).unwrap();
-    assert_eq!(json["add"][0]["line"], 19);
+    assert_eq!(json["add"][0]["line"], 20);
     assert_eq!((&json["retag"][0]["old_tag"], &json["retag"][0]["tag"]), (&"pet".into(), &"pets".into()));
     assert_eq!((&json["delete"][0]["id"], &json["not_ours"][0]["value"]), (&"3".into(), &"stocks".into()));
 }
@@ -101,7 +101,15 @@ fn apply_asks_first_then_does_it_and_leaves_the_rules_of_others() {
 
     let answer = account.run(&["apply", "--yes"]);
     assert_eq!(answer.code, 0, "{}", answer.err);
-    assert_eq!(account.x.asked(), ["try 1", "add 1", "delete 1", "delete 1", "add 1"]);
+    let done = ["try 1", "add 1", "delete 1", "add 1", "delete 1", "add 1", "delete 1"];
+    assert_eq!(account.x.asked(), done, "the new one, the old one, and the exchange with a stand-in");
+    let told = "1 to retag: until that is in force, the same rules in parentheses stand in";
+    assert!(answer.out.contains(told), "{}", answer.out);
+    assert!(
+        answer.err.contains("waiting 50 ms until the rules that stand in are in force"),
+        "{}",
+        answer.err
+    );
     assert_eq!(account.x.rules(), ["cats pets", "stocks desk", "fish has:images pets", "dogs pets"]);
     assert!(
         answer.out.contains("done: 1 added, 1 retagged, 1 deleted; the account has 4 rules"),
@@ -116,13 +124,40 @@ fn apply_asks_first_then_does_it_and_leaves_the_rules_of_others() {
 }
 
 #[test]
+fn a_tag_changes_while_another_rule_matches_the_same() {
+    let account = Account::new(1000, &[("dogs", Some("pet"))]);
+    account.write("", &[("dogs", "pets")]);
+    account.x.state.lock().unwrap().asked.clear();
+    assert_eq!(account.run(&["apply", "--yes"]).code, 0);
+    let states = account.x.states();
+    let expected =
+        ["dogs pet", "dogs pet, (dogs) pets", "(dogs) pets", "(dogs) pets, dogs pets", "dogs pets"];
+    assert_eq!(states, expected);
+
+    let at_once = Account::new(1000, &[("dogs", Some("pet"))]);
+    at_once.write("", &[("dogs", "pets")]);
+    let answer = at_once.run(&["apply", "--yes", "--at-once"]);
+    assert!(answer.out.contains("posts that no other rule matches may be missed"), "{}", answer.out);
+    assert_eq!(at_once.x.states(), ["dogs pet", "", "dogs pets"]);
+}
+
+/// As after a kill in the middle of an exchange.
+#[test]
+fn what_an_exchange_left_behind_is_cleared_by_the_next() {
+    let account = Account::new(1000, &[("(dogs)", Some("pets"))]);
+    account.write("", &[("dogs", "pets")]);
+    assert_eq!(account.run(&["apply", "--yes"]).code, 0);
+    assert_eq!(account.x.states(), ["(dogs) pets", "(dogs) pets, dogs pets", "dogs pets"]);
+}
+
+#[test]
 fn a_rule_that_x_refuses_stops_all_before_anything_is_changed() {
     let account = Account::new(1000, ACCOUNT);
     account.write("", &[("fish", "pets"), ("bad:cats", "pets")]);
     let answer = account.run(&["apply", "--yes"]);
     assert_eq!(answer.code, 1);
     let said = format!(
-        "{}:15: bad:cats\n    X says: Reference to invalid operator 'bad'\n",
+        "{}:16: bad:cats\n    X says: Reference to invalid operator 'bad'\n",
         account.path().display()
     );
     assert!(answer.out.contains(&said), "{}", answer.out);

@@ -1,6 +1,7 @@
 //! The `[[rule]]` and `[rules]` tables: what X's filtered stream shall match, and whose rules are ours.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use spillway_service::settings::Section;
 
@@ -14,6 +15,10 @@ pub struct RulesConfig {
     pub tag_prefix: Option<String>,
     /// How many rules the account may have.
     pub max_rules: usize,
+    /// Longest value of a rule.
+    pub max_characters: usize,
+    /// How long X takes until a change of the rules is in force everywhere.
+    pub settle: Duration,
 }
 
 /// One rule.
@@ -33,8 +38,14 @@ pub(super) fn read(root: &Section<'_>) -> RulesConfig {
     let tag_prefix: Option<String> =
         limits.optional("tag_prefix").filter(|prefix: &String| !prefix.is_empty());
     let max_rules = limits.within("max_rules", 1_000_usize, 1..=1_000_000);
-    let config =
-        RulesConfig { rules: rules(root, max_characters, tag_prefix.as_deref()), tag_prefix, max_rules };
+    let config = RulesConfig {
+        rules: rules(root, max_characters, tag_prefix.as_deref()),
+        tag_prefix,
+        max_rules,
+        max_characters,
+        // Long enough for the "about 20 s" that X speaks of.
+        settle: limits.get("settle", Duration::from_secs(30)),
+    };
     if config.rules.len() > config.max_rules {
         let message = format!(
             "{} rules, but the account may have {} (max_rules)",
@@ -107,7 +118,13 @@ mod tests {
             tag: tag.map(str::to_owned),
             line,
         });
-        let expected = RulesConfig { rules: rules.to_vec(), tag_prefix: None, max_rules: 2 };
+        let expected = RulesConfig {
+            rules: rules.to_vec(),
+            tag_prefix: None,
+            max_rules: 2,
+            max_characters: 1024,
+            settle: Duration::from_secs(30),
+        };
         assert_eq!(parse(text), Ok(expected));
     }
 

@@ -207,11 +207,8 @@ impl Account {
     ///
     /// # Errors
     /// See [`AccountError`].
-    pub async fn delete<'r>(
-        &self,
-        rules: impl Iterator<Item = &'r Rule>,
-    ) -> Result<Vec<Complaint>, AccountError> {
-        let ids: Vec<&str> = rules.map(|rule| rule.id.as_str()).collect();
+    pub async fn delete(&self, rules: &[Rule]) -> Result<Vec<Complaint>, AccountError> {
+        let ids: Vec<&str> = rules.iter().map(|rule| rule.id.as_str()).collect();
         self.post("", &serde_json::json!({ "delete": { "ids": ids } })).await
     }
 

@@ -52,6 +52,15 @@ pub struct Retag {
     pub wanted: RuleConfig,
 }
 
+impl Retag {
+    /// A rule with the new tag that matches what this one matches. X takes a value only once; parentheses
+    /// make it another value with the same meaning.
+    #[must_use]
+    pub fn stand_in(&self) -> RuleConfig {
+        RuleConfig { value: format!("({})", self.wanted.value), ..self.wanted.clone() }
+    }
+}
+
 /// What has to be done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
@@ -67,14 +76,17 @@ pub struct Plan {
     pub foreign: Vec<Rule>,
 }
 
-/// One request's worth of work, or several where X takes only so many rules at once.
+/// A part of the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Add these.
     Add(Vec<RuleConfig>),
     /// Delete these.
     Delete(Vec<Rule>),
-    /// Delete and add again, with another tag.
+    /// Delete these and add them again with another tag. While that is done, [`Retag::stand_in`]s match the
+    /// same posts.
+    Exchange(Vec<Retag>),
+    /// The same without anything in between: posts that only these rules match may be missed.
     Replace(Vec<Retag>),
 }
 
@@ -131,24 +143,39 @@ impl Plan {
     }
 
     /// The work in its order: what is new comes before what goes, if the account has room for both, so
-    /// that a post that an old and a new rule match is not missed in between.
+    /// that a post that an old and a new rule match is not missed in between. With `at_once` no rule stands
+    /// in for another.
     ///
     /// # Errors
-    /// When the account would have more than `max_rules`.
-    pub fn steps(&self, max_rules: usize) -> Result<Vec<Step>, TooMany> {
-        let after = self.after();
-        if after > max_rules {
-            return Err(TooMany { after, foreign: self.foreign.len(), max: max_rules });
+    /// When the account would have too many rules.
+    pub fn steps(&self, limits: &RulesConfig, at_once: bool) -> Result<Vec<Step>, TooMany> {
+        let (after, max) = (self.after(), limits.max_rules);
+        if after > max {
+            return Err(TooMany { after, foreign: self.foreign.len(), max });
         }
-        let room = max_rules.saturating_sub(self.before()).min(self.add.len());
+        let room = max.saturating_sub(self.before()).min(self.add.len());
         let (first, later) = self.add.split_at(room);
+        let can = |retag: &&Retag| !at_once && self.can_stand_in(retag, limits.max_characters);
+        let (mut exchange, mut replace): (Vec<_>, Vec<_>) = self.retag.iter().cloned().partition(|r| can(&r));
+        // Rounds of a minute each for as many as there is room for would take hours where it matters.
+        if exchange.len() > max - after {
+            replace.append(&mut exchange);
+        }
         let steps = [
             Step::Add(first.to_vec()),
             Step::Delete(self.delete.clone()),
             Step::Add(later.to_vec()),
-            Step::Replace(self.retag.clone()),
+            Step::Exchange(exchange),
+            Step::Replace(replace),
         ];
         Ok(steps.into_iter().filter(|step| !step.is_empty()).collect())
+    }
+
+    fn can_stand_in(&self, retag: &Retag, max_characters: usize) -> bool {
+        let RuleConfig { value, .. } = retag.stand_in();
+        let kept = self.unchanged.iter().chain(&self.foreign).chain(self.retag.iter().map(|r| &r.rule));
+        let mut values = kept.map(|rule| &rule.value).chain(self.add.iter().map(|rule| &rule.value));
+        value.chars().count() <= max_characters && values.all(|other| other.trim() != value)
     }
 }
 
@@ -157,7 +184,7 @@ impl Step {
         match self {
             Self::Add(rules) => rules.is_empty(),
             Self::Delete(rules) => rules.is_empty(),
-            Self::Replace(rules) => rules.is_empty(),
+            Self::Exchange(rules) | Self::Replace(rules) => rules.is_empty(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use serde::Serialize;
 use spillway_daemon::config::RuleConfig;
-use spillway_daemon::rules::{Complaint, Plan, Retag, Rule};
+use spillway_daemon::rules::{Complaint, Plan, Retag, Rule, Step, Waiting};
+use spillway_service::units::show_duration;
 
 use crate::plain::plain;
 
@@ -56,17 +57,40 @@ pub(super) fn plan(plan: &Plan, file: &Path, out: &mut dyn Write) -> io::Result<
         plan.unchanged.len(),
         plan.foreign.len()
     )?;
-    if !plan.retag.is_empty() {
-        writeln!(
-            out,
-            "A rule gets another tag by a deletion and an addition: posts that no other rule matches may be \
-             missed in between."
-        )?;
-    }
     if plan.after() == 0 {
         writeln!(out, "The account will have no rule: X then refuses the stream (409).")?;
     }
     Ok(())
+}
+
+/// What a person should know of the work before saying yes.
+pub(super) fn steps(steps: &[Step], out: &mut dyn Write) -> io::Result<()> {
+    for step in steps {
+        match step {
+            Step::Exchange(retags) => writeln!(
+                out,
+                "{} to retag: until that is in force, the same rules in parentheses stand in",
+                retags.len()
+            )?,
+            Step::Replace(retags) => writeln!(
+                out,
+                "{} to retag with nothing that stands in: posts that no other rule matches may be missed",
+                retags.len()
+            )?,
+            Step::Add(_) | Step::Delete(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// Says on standard error what is waited for.
+#[expect(clippy::print_stderr, reason = "the answer of a command")]
+pub(super) fn waiting(waiting: Waiting) {
+    let (what, time) = match waiting {
+        Waiting::ForStandIns(time) => ("the rules that stand in", time),
+        Waiting::ForNewTags(time) => ("the rules with their new tags", time),
+    };
+    eprintln!("waiting {} until {what} are in force", show_duration(time));
 }
 
 #[derive(Serialize)]

@@ -16,6 +16,8 @@ pub(crate) struct State {
     pub(crate) rules: Vec<(u64, String, Option<String>)>,
     /// One word for each change that was asked for, such as `try 2`, `add 2`, `delete 1`.
     pub(crate) asked: Vec<String>,
+    /// The rules as they were after each change.
+    states: Vec<String>,
     next_id: u64,
     max: usize,
     /// Answers every request with this instead: status, further header, body.
@@ -48,12 +50,12 @@ impl FakeX {
 
     /// `value tag` of each rule.
     pub(crate) fn rules(&self) -> Vec<String> {
-        let state = self.state.lock().unwrap();
-        state
-            .rules
-            .iter()
-            .map(|(_, value, tag)| format!("{value} {}", tag.as_deref().unwrap_or("-")))
-            .collect()
+        self.state.lock().unwrap().words()
+    }
+
+    /// The rules as they were at the start and after each change.
+    pub(crate) fn states(&self) -> Vec<String> {
+        self.state.lock().unwrap().states.clone()
     }
 
     /// What was asked for since the last call.
@@ -67,7 +69,12 @@ impl FakeX {
         let (status, more, answer) = match state.refusal.clone() {
             Some(refusal) => refusal,
             None if !head.contains(&format!("Bearer {TOKEN}")) => (401, String::new(), String::new()),
-            None => (200, String::new(), state.answer(&head, &body).to_string()),
+            None => {
+                state.note();
+                let answer = state.answer(&head, &body).to_string();
+                state.note();
+                (200, String::new(), answer)
+            }
         };
         let length = answer.len();
         write!(
@@ -93,6 +100,20 @@ fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
 }
 
 impl State {
+    fn words(&self) -> Vec<String> {
+        let word = |(_, value, tag): &(u64, String, Option<String>)| {
+            format!("{value} {}", tag.as_deref().unwrap_or("-"))
+        };
+        self.rules.iter().map(word).collect()
+    }
+
+    fn note(&mut self) {
+        let now = self.words().join(", ");
+        if self.states.last() != Some(&now) {
+            self.states.push(now);
+        }
+    }
+
     fn insert(&mut self, value: &str, tag: Option<&str>) -> Value {
         self.next_id += 1;
         self.rules.push((self.next_id, value.to_owned(), tag.map(str::to_owned)));

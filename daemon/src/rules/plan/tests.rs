@@ -1,6 +1,8 @@
 //! Tests of the plan: what it says of single cases, and, on a model of X's account, that carrying it out
 //! leads from any account to the configuration.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -14,7 +16,17 @@ fn wanted(value: &str, tag: Option<&str>) -> RuleConfig {
 }
 
 fn config(rules: &[RuleConfig], tag_prefix: Option<&str>) -> RulesConfig {
-    RulesConfig { rules: rules.to_vec(), tag_prefix: tag_prefix.map(str::to_owned), max_rules: 1000 }
+    RulesConfig {
+        rules: rules.to_vec(),
+        tag_prefix: tag_prefix.map(str::to_owned),
+        max_rules: 1000,
+        max_characters: 1024,
+        settle: Duration::ZERO,
+    }
+}
+
+fn limits(max_rules: usize) -> RulesConfig {
+    RulesConfig { max_rules, ..config(&[], None) }
 }
 
 fn ids(rules: &[Rule]) -> Vec<&str> {
@@ -74,12 +86,30 @@ fn what_is_new_comes_first_where_there_is_room() {
         foreign: vec![rule("2", "d", None)],
         ..Plan::default()
     };
-    let steps = |max| plan.steps(max).unwrap();
+    let steps = |max| plan.steps(&limits(max), false).unwrap();
     let delete = || Step::Delete(plan.delete.clone());
     assert_eq!(steps(4), [Step::Add(plan.add.clone()), delete()]);
     let (a, b) = (Step::Add(vec![wanted("a", None)]), Step::Add(vec![wanted("b", None)]));
     assert_eq!(steps(3), [a, delete(), b]);
-    assert_eq!(plan.steps(2), Err(TooMany { after: 3, foreign: 1, max: 2 }));
+    assert_eq!(plan.steps(&limits(2), false), Err(TooMany { after: 3, foreign: 1, max: 2 }));
+}
+
+#[test]
+fn a_rule_stands_in_where_that_is_possible() {
+    let retag = |value: &str| Retag { rule: rule(value, value, None), wanted: wanted(value, Some("t")) };
+    let (short, long) = (retag("ab"), retag("abc"));
+    assert_eq!(short.stand_in(), wanted("(ab)", Some("t")));
+    let mut plan = Plan { retag: vec![short.clone(), long.clone()], ..Plan::default() };
+    let steps = |plan: &Plan, max_rules, at_once| {
+        plan.steps(&RulesConfig { max_characters: 4, ..limits(max_rules) }, at_once).unwrap()
+    };
+    let one = |retag: &Retag| vec![retag.clone()];
+    let both = vec![long.clone(), short.clone()];
+    assert_eq!(steps(&plan, 3, false), [Step::Exchange(one(&short)), Step::Replace(one(&long))]);
+    assert_eq!(steps(&plan, 2, false), [Step::Replace(both)], "the account is full");
+    assert_eq!(steps(&plan, 3, true), [Step::Replace(plan.retag.clone())]);
+    plan.foreign = vec![rule("f", "(ab)", None)];
+    assert_eq!(steps(&plan, 9, false), [Step::Replace(plan.retag.clone())], "X has the value already");
 }
 
 /// X's account as far as rules go: a value is there once, and there is a limit.
@@ -107,13 +137,21 @@ impl Model {
         assert_eq!(self.rules.len() + 1, before, "X knows the rule");
     }
 
+    fn replace(&mut self, retags: &[Retag]) {
+        retags.iter().for_each(|r| self.delete(&r.rule));
+        retags.iter().for_each(|r| self.add(&r.wanted));
+    }
+
     fn carry_out(&mut self, step: &Step) {
         match step {
             Step::Add(rules) => rules.iter().for_each(|r| self.add(r)),
             Step::Delete(rules) => rules.iter().for_each(|r| self.delete(r)),
-            Step::Replace(retags) => {
-                retags.iter().for_each(|r| self.delete(&r.rule));
-                retags.iter().for_each(|r| self.add(&r.wanted));
+            Step::Replace(retags) => self.replace(retags),
+            Step::Exchange(retags) => {
+                retags.iter().for_each(|r| self.add(&r.stand_in()));
+                self.replace(retags);
+                let is_stand_in = |rule: &Rule| retags.iter().any(|r| r.stand_in().value == rule.value);
+                self.rules.retain(|rule| !is_stand_in(rule));
             }
         }
     }
@@ -125,13 +163,15 @@ fn tag() -> impl Strategy<Value = Option<String>> {
 
 /// Values are all different, as X and the configuration demand.
 fn rules(max: usize) -> impl Strategy<Value = Vec<(String, Option<String>)>> {
-    proptest::collection::btree_map("[a-h]", tag(), 0..max).prop_map(|map| map.into_iter().collect())
+    proptest::collection::btree_map(r"[a-g]|\([a-c]\)", tag(), 0..max)
+        .prop_map(|map| map.into_iter().collect())
 }
 
 proptest! {
     #[test]
     fn carrying_it_out_leads_to_the_configuration(
         wants in rules(8), has in rules(8), prefix in any::<bool>(), prune in any::<bool>(), spare in 0_usize..4,
+        at_once in any::<bool>(),
     ) {
         let wants: Vec<_> = wants.iter().map(|(value, tag)| wanted(value, tag.as_deref())).collect();
         let account: Vec<_> =
@@ -143,7 +183,7 @@ proptest! {
         let max = plan.after().max(plan.before()) + spare;
 
         let mut model = Model { rules: account, max, next: 0 };
-        for step in plan.steps(max).unwrap() {
+        for step in plan.steps(&RulesConfig { max_rules: max, ..config.clone() }, at_once).unwrap() {
             model.carry_out(&step);
         }
         let pairs = |rules: &[Rule]| -> BTreeSet<_> {
