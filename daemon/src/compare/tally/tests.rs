@@ -58,6 +58,16 @@ fn what_the_other_could_not_have_may_be_left_out() {
     assert_eq!(common.windows[&Some(0)].only_at[0].as_ref().unwrap().first.id, "lost");
 }
 
+/// As when a topic has deleted a record between the two readings.
+#[test]
+fn what_is_not_found_again_is_counted() {
+    let mut tally = Tally::new(Duration::from_secs(1), false);
+    tally.take(Side::A, Some("gone"), Some(1));
+    tally.take(Side::A, Some("there"), Some(2));
+    tally.name(Side::A, "there", Some(2));
+    assert_eq!((tally.only_at(Side::A), tally.unnamed(Side::A), tally.lacking(Side::A)), (2, 1, 2));
+}
+
 #[test]
 fn times_before_1970_round_down() {
     let tally = run([&vec![record("x", -1)], &vec![]], 10, false);
