@@ -134,9 +134,8 @@ pub(crate) enum RulesCommand {
     },
     /// All rules of the account: id, tag, value.
     List {
-        /// The configuration file.
-        #[arg(long, value_name = "FILE")]
-        config: PathBuf,
+        #[command(flatten)]
+        place: RulesPlace,
         /// As one JSON array.
         #[arg(long)]
         json: bool,
@@ -144,10 +143,19 @@ pub(crate) enum RulesCommand {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct RulesTarget {
+pub(crate) struct RulesPlace {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
     pub(crate) config: PathBuf,
+    /// The source that reads X's stream; needed when there are several it could be.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RulesTarget {
+    #[command(flatten)]
+    pub(crate) place: RulesPlace,
     /// Also delete rules that are not ours.
     #[arg(long)]
     pub(crate) prune: bool,

@@ -26,8 +26,8 @@ pub use rules::{RuleConfig, RulesConfig};
 pub struct Config {
     /// Name of this daemon among others; part of the ids that it gives.
     pub id: String,
-    /// Where records come from.
-    pub source: SourceConfig,
+    /// Where records come from: one or more, each with a name of its own.
+    pub sources: Vec<SourceConfig>,
     /// What X's filtered stream shall match.
     pub rules: RulesConfig,
     /// Where they go.
@@ -192,11 +192,11 @@ impl Config {
     /// What an operator should know about the configuration although it is valid.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let token = match &self.source.kind {
-            SourceKind::HttpNdjson(http) => http.bearer_token.as_ref(),
+        let token = |source: &SourceConfig| match &source.kind {
+            SourceKind::HttpNdjson(http) => http.bearer_token.as_ref().and_then(Secret::warning),
             SourceKind::File(_) => None,
         };
-        token.and_then(Secret::warning).into_iter().chain(self.kafka.settings.warnings()).collect()
+        self.sources.iter().filter_map(token).chain(self.kafka.settings.warnings()).collect()
     }
 
     /// Reads the file at `path`.
@@ -220,7 +220,7 @@ fn build(root: &Section<'_>) -> Config {
     let daemon = root.section("daemon");
     let config = Config {
         id: daemon.get("id", host_name()),
-        source: source(&root.section("source")),
+        sources: sources(root),
         rules: rules::read(root),
         kafka: kafka(&root.section("kafka")),
         queue: queue(&root.section("queue")),
@@ -235,6 +235,26 @@ fn build(root: &Section<'_>) -> Config {
         daemon.problem("id", "must have 1 to 100 characters");
     }
     config
+}
+
+/// Sources that one daemon takes. Each keeps a cursor in the spool, whose store for such values is small.
+pub const SOURCES_MAX: usize = 32;
+
+fn sources(root: &Section<'_>) -> Vec<SourceConfig> {
+    let sections = root.one_or_more("source");
+    if sections.is_empty() || sections.len() > SOURCES_MAX {
+        root.problem("source", &format!("there must be 1 to {SOURCES_MAX} sources"));
+    }
+    let mut sources: Vec<SourceConfig> = Vec::new();
+    for section in &sections {
+        let read = source(section);
+        if sources.iter().any(|other| other.name == read.name) {
+            let message = format!("{:?} is taken by a source before; give each a name of its own", read.name);
+            section.problem("name", &message);
+        }
+        sources.push(read);
+    }
+    sources
 }
 
 fn source(section: &Section<'_>) -> SourceConfig {

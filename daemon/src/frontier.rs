@@ -1,8 +1,9 @@
 //! How far a resumable source is durable: the cursor of the last record before the first one that is
 //! neither in Kafka nor on disk.
 //!
-//! Records end in any order; the frontier moves over the longest ended prefix. Costs one byte per
-//! record in memory. Does nothing when the source cannot resume.
+//! Records end in any order; the frontier moves over the longest ended prefix. Their numbers grow but may
+//! have holes, which are the records of other sources. Costs eight bytes for each record in memory. Does
+//! nothing when the source cannot resume.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -34,12 +35,33 @@ pub struct Frontier {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Sequence number of the first entry of `ended`.
-    base: Seq,
-    ended: VecDeque<bool>,
+    /// The records from the first one that has not ended, in their order.
+    records: VecDeque<Entry>,
     /// Cursors that hold once all records up to and including their number have ended.
     cursors: VecDeque<(Seq, Cursor)>,
     durable: Option<Cursor>,
+}
+
+/// A record's number, and in the lowest bit whether it has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry(u64);
+
+impl Entry {
+    const fn open(seq: Seq) -> Self {
+        Self(seq << 1)
+    }
+
+    const fn seq(self) -> Seq {
+        self.0 >> 1
+    }
+
+    const fn has_ended(self) -> bool {
+        self.0 & 1 == 1
+    }
+
+    fn end(&mut self) {
+        self.0 |= 1;
+    }
 }
 
 impl Frontier {
@@ -60,22 +82,18 @@ impl Frontier {
 
     pub(crate) fn begin(&self, seq: Seq) {
         let Some(mut state) = self.lock() else { return };
-        if state.ended.is_empty() {
-            state.base = seq;
-        }
-        debug_assert_eq!(seq, state.base + state.ended.len() as u64, "records begin in sequence");
-        state.ended.push_back(false);
+        debug_assert!(state.records.back().is_none_or(|last| last.seq() < seq), "numbers grow");
+        state.records.push_back(Entry::open(seq));
     }
 
     pub(crate) fn end(&self, seq: Seq) {
         let Some(mut state) = self.lock() else { return };
-        let at = seq.checked_sub(state.base).and_then(|at| usize::try_from(at).ok());
-        if let Some(ended) = at.and_then(|at| state.ended.get_mut(at)) {
-            *ended = true;
+        let Ok(at) = state.find(seq) else { return };
+        if let Some(entry) = state.records.get_mut(at) {
+            entry.end();
         }
-        while state.ended.front() == Some(&true) {
-            state.ended.pop_front();
-            state.base += 1;
+        while state.records.front().is_some_and(|first| first.has_ended()) {
+            state.records.pop_front();
         }
         state.advance();
     }
@@ -95,8 +113,17 @@ impl Frontier {
 }
 
 impl State {
+    /// Records end nearly in their order: the first is looked at first.
+    fn find(&self, seq: Seq) -> Result<usize, usize> {
+        match self.records.front() {
+            Some(first) if first.seq() == seq => Ok(0),
+            _ => self.records.binary_search_by_key(&seq, |entry| entry.seq()),
+        }
+    }
+
     fn advance(&mut self) {
-        while self.cursors.front().is_some_and(|(seq, _)| *seq < self.base || self.ended.is_empty()) {
+        let first_open = self.records.front().map_or(Seq::MAX, |first| first.seq());
+        while self.cursors.front().is_some_and(|(seq, _)| *seq < first_open) {
             self.durable = self.cursors.pop_front().map(|(_, cursor)| cursor);
         }
     }
@@ -135,5 +162,23 @@ mod tests {
         frontier.end(1);
         frontier.mark(1, at(9));
         assert_eq!(frontier.durable(), Some(at(9)));
+    }
+
+    #[test]
+    fn numbers_of_other_sources_are_holes() {
+        let frontier = Frontier::new(true);
+        for seq in [3, 7, 8, 20] {
+            frontier.begin(seq);
+            frontier.mark(seq, at(seq));
+        }
+        frontier.end(5);
+        frontier.end(8);
+        assert_eq!(frontier.durable(), None, "5 is of another source");
+        frontier.end(3);
+        assert_eq!(frontier.durable(), Some(at(3)));
+        frontier.end(7);
+        assert_eq!(frontier.durable(), Some(at(8)));
+        frontier.end(20);
+        assert_eq!(frontier.durable(), Some(at(20)));
     }
 }

@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::frontier::Frontier;
-use crate::record::{Record, Seq};
+use crate::record::{Record, Seq, SourceIndex};
 
 /// Where a record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,22 +79,73 @@ impl DeadPlace {
     }
 }
 
-/// What stream counts, for each record. On a cache line of its own: the fates are counted on other threads.
+/// Records and their bytes. On a cache line of its own: stream counts what comes in, other threads what ends.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-struct Receipts {
+struct Tally {
     records: AtomicU64,
     bytes: AtomicU64,
+}
+
+impl Tally {
+    fn add(&self, bytes: u32) {
+        self.records.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(u64::from(bytes), Relaxed);
+    }
+
+    fn take_back(&self, bytes: u32) {
+        self.bytes.fetch_sub(u64::from(bytes), Relaxed);
+        self.records.fetch_sub(1, Relaxed);
+    }
+
+    fn now(&self) -> (u64, u64) {
+        (self.records.load(Relaxed), self.bytes.load(Relaxed))
+    }
+}
+
+/// What is counted for each source.
+#[derive(Debug, Default)]
+struct Account {
+    received: Tally,
+    /// Records that have ended, whatever their fate.
+    ended: Tally,
+    frontier: Frontier,
+}
+
+/// A copy of what was counted for one source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Records taken from it.
+    pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Records that have ended, whatever their fate.
+    pub ended: u64,
+    /// Their bytes.
+    pub ended_bytes: u64,
+}
+
+impl SourceCounts {
+    /// Records that have no fate yet.
+    #[must_use]
+    pub fn in_memory(&self) -> u64 {
+        self.received - self.ended
+    }
+
+    /// Their bytes.
+    #[must_use]
+    pub fn in_memory_bytes(&self) -> u64 {
+        self.received_bytes - self.ended_bytes
+    }
 }
 
 /// Counts the fates. Shared by all tasks; every counter only grows.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    received: Receipts,
+    /// By the sources' index.
+    accounts: Vec<Account>,
     acked: AtomicU64,
     spooled: AtomicU64,
-    /// Bytes of all records that have ended, whatever their fate.
-    ended_bytes: AtomicU64,
     dropped: [Drops; DropReason::ALL.len()],
     unaccounted: AtomicU64,
     replayed: AtomicU64,
@@ -102,7 +153,6 @@ pub struct Ledger {
     dead: [AtomicU64; DeadPlace::ALL.len()],
     dead_retried: AtomicU64,
     dead_deleted: AtomicU64,
-    frontier: Frontier,
 }
 
 /// Drops of one reason; the times are unix milliseconds, 0 for never.
@@ -181,37 +231,44 @@ impl Counts {
 }
 
 impl Ledger {
-    /// A ledger. `track_frontier` is for sources that can resume: it costs a lock per record.
+    /// A ledger for as many sources as `track_frontier` has entries. True is for sources that can resume:
+    /// it costs a lock per record.
     #[must_use]
-    pub fn new(track_frontier: bool) -> Arc<Self> {
-        Arc::new(Self { frontier: Frontier::new(track_frontier), ..Self::default() })
+    pub fn new(track_frontier: &[bool]) -> Arc<Self> {
+        let open = |track: &bool| Account { frontier: Frontier::new(*track), ..Account::default() };
+        Arc::new(Self { accounts: track_frontier.iter().map(open).collect(), ..Self::default() })
+    }
+
+    fn account(&self, source: SourceIndex) -> &Account {
+        &self.accounts[usize::from(source)]
     }
 
     /// Notes that a record was received; the guard goes into the record.
-    pub fn receive(self: &Arc<Self>, seq: Seq, bytes: usize) -> Guard {
-        self.received.records.fetch_add(1, Relaxed);
-        self.received.bytes.fetch_add(bytes as u64, Relaxed);
-        self.frontier.begin(seq);
-        Guard { ledger: Some(Arc::clone(self)), bytes }
+    pub fn receive(self: &Arc<Self>, source: SourceIndex, seq: Seq, bytes: usize) -> Guard {
+        let account = self.account(source);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        account.received.add(bytes);
+        account.frontier.begin(seq);
+        Guard { ledger: Some(Arc::clone(self)), source, bytes }
     }
 
     /// Ends a record.
     pub fn settle(&self, mut record: Record, fate: Fate) {
         record.guard.ledger = None;
-        self.ended_bytes.fetch_add(record.guard.bytes as u64, Relaxed);
         match fate {
             Fate::Acked => self.acked.fetch_add(1, Relaxed),
             Fate::Spooled => self.spooled.fetch_add(1, Relaxed),
             Fate::Dropped(reason) => self.drop_record(reason, record.cost()),
         };
-        self.frontier.end(record.seq);
+        let account = self.account(record.guard.source);
+        account.ended.add(record.guard.bytes);
+        account.frontier.end(record.seq);
     }
 
     /// Takes back a receipt: the record was not taken into the queue, and its source still has it.
     pub fn unreceive(&self, mut record: Record) {
         record.guard.ledger = None;
-        self.received.bytes.fetch_sub(record.guard.bytes as u64, Relaxed);
-        self.received.records.fetch_sub(1, Relaxed);
+        self.account(record.guard.source).received.take_back(record.guard.bytes);
     }
 
     fn drop_record(&self, reason: DropReason, bytes: usize) -> u64 {
@@ -248,8 +305,24 @@ impl Ledger {
 
     /// The source's cursors and how far they are durable.
     #[must_use]
-    pub fn frontier(&self) -> &Frontier {
-        &self.frontier
+    pub fn frontier(&self, source: SourceIndex) -> &Frontier {
+        &self.account(source).frontier
+    }
+
+    /// What was counted for a source.
+    #[must_use]
+    pub fn of_source(&self, source: SourceIndex) -> SourceCounts {
+        let account = self.account(source);
+        // As below: ends before receipts.
+        let (ended, ended_bytes) = account.ended.now();
+        std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+        let (received, received_bytes) = account.received.now();
+        SourceCounts {
+            received: received.max(ended),
+            received_bytes: received_bytes.max(ended_bytes),
+            ended,
+            ended_bytes,
+        }
     }
 
     /// The counters now. Fates are read before receipts, so that no difference comes out negative.
@@ -276,14 +349,16 @@ impl Ledger {
             dead_spool: self.dead[DeadPlace::Spool as usize].load(Relaxed),
             dead_retried: self.dead_retried.load(Relaxed),
             dead_deleted: self.dead_deleted.load(Relaxed),
-            ended_bytes: self.ended_bytes.load(Relaxed),
+            ended_bytes: self.accounts.iter().map(|account| account.ended.now().1).sum(),
             received: 0,
             received_bytes: 0,
         };
         std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
         let settled = counts.acked + counts.spooled + counts.dropped_records() + counts.unaccounted;
-        counts.received = self.received.records.load(Relaxed).max(settled);
-        counts.received_bytes = self.received.bytes.load(Relaxed).max(counts.ended_bytes);
+        let received = self.accounts.iter().map(|account| account.received.now());
+        let (records, bytes) = received.fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1));
+        counts.received = records.max(settled);
+        counts.received_bytes = bytes.max(counts.ended_bytes);
         counts
     }
 }
@@ -292,15 +367,16 @@ impl Ledger {
 #[derive(Debug)]
 pub struct Guard {
     ledger: Option<Arc<Ledger>>,
-    /// Bytes of the record's value.
-    bytes: usize,
+    source: SourceIndex,
+    /// Bytes of the record's value; the configuration keeps records far below 4 GiB.
+    bytes: u32,
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(ledger) = &self.ledger {
             ledger.unaccounted.fetch_add(1, Relaxed);
-            ledger.ended_bytes.fetch_add(self.bytes as u64, Relaxed);
+            ledger.account(self.source).ended.add(self.bytes);
         }
     }
 }
@@ -316,11 +392,11 @@ pub fn unix_ms() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::record;
+    use crate::testing::{record, record_of};
 
     #[test]
     fn every_fate_is_counted_once() {
-        let ledger = Ledger::new(false);
+        let ledger = Ledger::new(&[false]);
         for (seq, fate) in [(1, Fate::Acked), (2, Fate::Spooled), (3, Fate::Dropped(DropReason::SpoolFull))] {
             ledger.settle(record(&ledger, seq, b"abc"), fate);
         }
@@ -337,5 +413,20 @@ mod tests {
         let counts = ledger.counts();
         assert_eq!(counts.unaccounted, 1, "a record without a fate must show");
         assert_eq!((counts.in_memory(), counts.in_memory_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn each_source_has_an_account_of_its_own() {
+        let ledger = Ledger::new(&[false, true]);
+        let first = record_of(&ledger, 0, 1, b"abc");
+        let second = record_of(&ledger, 1, 2, b"abcde");
+        ledger.frontier(1).mark(2, crate::frontier::Cursor::File { device: 1, inode: 2, offset: 9 });
+        assert_eq!((ledger.of_source(0).in_memory(), ledger.of_source(1).in_memory_bytes()), (1, 5));
+        assert_eq!(ledger.counts().received_bytes, 8);
+        ledger.settle(second, Fate::Acked);
+        assert_eq!(ledger.of_source(1).in_memory(), 0);
+        assert!(ledger.frontier(1).durable().is_some(), "the other source's record does not hold it up");
+        assert_eq!((ledger.of_source(0).in_memory(), ledger.frontier(0).durable()), (1, None));
+        ledger.settle(first, Fate::Acked);
     }
 }

@@ -24,6 +24,7 @@ mod pipeline;
 pub mod pointer;
 pub mod queue;
 pub mod record;
+mod resume;
 pub mod ring;
 pub mod rules;
 pub mod shutdown;

@@ -52,7 +52,7 @@ fn check(path: &Path) -> Exit {
     println!(
         "{} is valid: {} -> Kafka topic {:?}, spool in {}",
         path.display(),
-        config.source.name,
+        config.sources.iter().map(|source| source.name.as_str()).collect::<Vec<_>>().join(", "),
         config.kafka.topic,
         config.spool.dir.display()
     );

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 
 use crate::circuit::State;
 use crate::ledger::{Counts, DeadPlace, Dropped};
-use crate::status::Status;
+use crate::status::{SourceStatus, Status};
 
 /// The status in the Prometheus text format.
 ///
@@ -31,7 +31,7 @@ struct Snapshot(Status);
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let Status { counts, queue, in_flight, spool, source, .. } = &self.0;
+        let Status { counts, queue, in_flight, spool, .. } = &self.0;
         for (name, help, value) in [
             ("received_records", "Records taken from the upstream", counts.received),
             ("received_bytes", "Bytes of the records taken from the upstream", counts.received_bytes),
@@ -46,10 +46,6 @@ impl Collector for Snapshot {
             ("dead_letters_retried", "Dead letters that an operator had sent again", counts.dead_retried),
             ("dead_letters_deleted", "Dead letters that an operator deleted", counts.dead_deleted),
             ("unaccounted_records", "Records that ended without a fate; a bug unless 0", counts.unaccounted),
-            ("source_connects", "Connections made to the upstream", source.connects),
-            ("source_torn_lines", "Torn last lines, never emitted", source.torn),
-            ("source_too_long_lines", "Lines over the limit, dropped", source.too_long),
-            ("source_keep_alives", "Empty lines", source.keep_alives),
             ("breaker_opened", "How often the breaker opened", self.0.breaker_opened),
             ("spool_quarantined_records", "Records lost in corrupt frames", spool.quarantined_records),
         ] {
@@ -83,7 +79,6 @@ impl Collector for Snapshot {
                 spool.dead_letters,
             ),
             ("spool_failing", "1 while the disk takes nothing", u64::from(spool.problem.is_some())),
-            ("source_connected", "1 while the upstream is connected", u64::from(source.connected)),
             ("at_risk_records", "Records that a kill -9 would lose right now", self.0.at_risk_records),
             (
                 "at_risk_bytes",
@@ -93,6 +88,7 @@ impl Collector for Snapshot {
         ] {
             gauge(&mut encoder, name, help, value)?;
         }
+        sources(&mut encoder, &self.0.sources)?;
         breaker(&mut encoder, self.0.breaker)?;
         dead_letters(&mut encoder, counts)?;
         dropped(&mut encoder, &counts.dropped, &spool.dropped_oldest)
@@ -107,6 +103,41 @@ fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
     let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
     metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
+}
+
+/// A figure of one source.
+type OfSource = fn(&SourceStatus) -> u64;
+
+const SOURCE_COUNTERS: [(&str, &str, OfSource); 6] = [
+    ("source_received_records", "Records taken from the upstream", |s| s.received),
+    ("source_received_bytes", "Bytes of the records taken from the upstream", |s| s.received_bytes),
+    ("source_connects", "Connections made to the upstream", |s| s.stream.connects),
+    ("source_torn_lines", "Torn last lines, never emitted", |s| s.stream.torn),
+    ("source_too_long_lines", "Lines over the limit, dropped", |s| s.stream.too_long),
+    ("source_keep_alives", "Empty lines", |s| s.stream.keep_alives),
+];
+
+const SOURCE_GAUGES: [(&str, &str, OfSource); 1] =
+    [("source_connected", "1 while the upstream is connected", |s| u64::from(s.stream.connected))];
+
+/// One series a source.
+fn sources(encoder: &mut DescriptorEncoder<'_>, sources: &[SourceStatus]) -> fmt::Result {
+    for (name, help, value) in SOURCE_COUNTERS {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for source in sources {
+            let label = [("source", source.name.as_str())];
+            ConstCounter::new(value(source)).encode(family.encode_family(&label)?)?;
+        }
+    }
+    for (name, help, value) in SOURCE_GAUGES {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for source in sources {
+            let label = [("source", source.name.as_str())];
+            let value = i64::try_from(value(source)).unwrap_or(i64::MAX);
+            ConstGauge::new(value).encode(family.encode_family(&label)?)?;
+        }
+    }
+    Ok(())
 }
 
 /// One series a state, 1 for the one it is in.

@@ -18,24 +18,22 @@ use spillway_spool::{Appender, Reader, Spool};
 
 use crate::admin;
 use crate::circuit::State;
-use crate::config::{Config, Journal, SourceKind};
+use crate::config::{Config, Journal, SourceConfig};
 use crate::control::Control;
 use crate::dead::errand;
 use crate::error::StartError;
-use crate::frontier::Cursor;
 use crate::health::{BreakerView, StorageView, StreamView};
 use crate::kafka::{Kafka, Prober, Refusal, Signal};
 use crate::lane::{Lane, LaneControl};
 use crate::ledger::{Counts, Ledger, unix_ms};
 use crate::queue::{self, Queue};
 use crate::record::Labels;
+use crate::resume;
 use crate::shutdown::{Phase, Shutdown};
-use crate::sources::{FileSource, HttpSource, Source};
+use crate::sources::Source;
 use crate::status::Status;
 use crate::tasks::{LOOK_EVERY, TaskName, breaker, produce, replay, spill, stream};
 
-/// Where the source's cursor is kept in the spool.
-pub(crate) const CURSOR_KEY: &str = "source.cursor";
 /// Where the number of the last run is kept in the spool.
 const RUN_KEY: &str = "daemon.run";
 /// Signals that may wait for the breaker. It takes them every few milliseconds at the latest.
@@ -51,7 +49,8 @@ pub(crate) struct Shared {
     pub(crate) kafka: Arc<Kafka>,
     pub(crate) breaker: BreakerView,
     pub(crate) storage: StorageView,
-    pub(crate) stream: StreamView,
+    /// The upstreams, by the sources' index.
+    pub(crate) streams: Vec<StreamView>,
     pub(crate) spool: Spool,
     pub(crate) shutdown: Shutdown,
 }
@@ -61,13 +60,6 @@ impl Shared {
     pub(crate) fn is_flowing(&self) -> bool {
         let settled = self.config.delivery.journal == Journal::Always || self.lane.now() == Lane::Direct;
         settled && self.breaker.state() == State::Closed
-    }
-
-    pub(crate) fn persist_cursor(&self, cursor: Option<&Cursor>) -> Result<(), spillway_spool::Error> {
-        // A cursor is plain numbers: writing it as JSON cannot fail.
-        let bytes = serde_json::to_vec(&cursor).unwrap_or_default();
-        self.spool.meta_put(CURSOR_KEY, &bytes)?;
-        self.spool.sync()
     }
 }
 
@@ -148,13 +140,14 @@ impl Daemon {
             .map_err(StartError::Runtime)?;
         let (spool, appender, reader) = Spool::open(config.spool.clone()).map_err(StartError::Spool)?;
         log_recovery(&spool);
-        let source = open_source(&config, &spool)?;
+        let sources = resume::open_sources(&config, &spool)?;
         let labels = Labels {
             topic: config.kafka.topic.clone(),
-            source: config.source.name.clone(),
+            sources: config.sources.iter().map(|source| source.name.clone()).collect(),
             id_prefix: format!("{}-{}", config.id, next_run(&spool)?),
         };
-        let ledger = Ledger::new(config.source.can_resume());
+        let resumes: Vec<bool> = config.sources.iter().map(SourceConfig::can_resume).collect();
+        let ledger = Ledger::new(&resumes);
         let (sender, queue) = queue::queue(config.queue.max_records, config.queue.max_bytes);
         let (signals, signals_out) = bounded(SIGNALS_MAX);
         let (refusals, refusals_out) = unbounded();
@@ -165,7 +158,7 @@ impl Daemon {
             lane: LaneControl::new(Lane::Spilling),
             breaker: BreakerView::default(),
             storage: StorageView::default(),
-            stream: StreamView::default(),
+            streams: config.sources.iter().map(|_| StreamView::default()).collect(),
             shutdown: Shutdown::default(),
             config,
             labels,
@@ -190,7 +183,7 @@ impl Daemon {
             prober,
         };
         let threads = spawn_threads(&shared, ports, &ends_in)?;
-        spawn_stream(&runtime, &shared, source, sender, ends_in);
+        spawn_stream(&runtime, &shared, sources, sender, ends_in);
         Ok(Self { shared, ends, threads, runtime, control })
     }
 
@@ -340,11 +333,11 @@ fn spawn(
 fn spawn_stream(
     runtime: &Runtime,
     shared: &Arc<Shared>,
-    source: Source,
+    sources: Vec<Source>,
     sender: queue::Sender,
     ends: Sender<TaskEnd>,
 ) {
-    let task = runtime.spawn(stream::run(Arc::clone(shared), source, sender));
+    let task = runtime.spawn(stream::run(Arc::clone(shared), sources, sender));
     runtime.spawn(async move {
         let end = match task.await {
             Ok(end) => TaskEnd::Stream(end),
@@ -366,28 +359,6 @@ fn start_control(dir: &Path, orders: Sender<errand::Order>) -> Option<Control> {
         );
     }
     started.ok()
-}
-
-fn open_source(config: &Config, spool: &Spool) -> Result<Source, StartError> {
-    let max_line = config.source.max_record_bytes;
-    match &config.source.kind {
-        SourceKind::HttpNdjson(http) => {
-            HttpSource::new(http.clone(), max_line).map(Source::Http).map_err(StartError::Client)
-        }
-        SourceKind::File(file) => {
-            let kept = spool.meta_get(CURSOR_KEY).map_err(StartError::Spool)?;
-            let cursor = kept.and_then(|bytes| read_cursor(&bytes));
-            Ok(Source::File(FileSource::new(file.clone(), max_line, cursor)))
-        }
-    }
-}
-
-fn read_cursor(bytes: &[u8]) -> Option<Cursor> {
-    let read = serde_json::from_slice(bytes);
-    if let Err(error) = &read {
-        tracing::warn!(event = "cursor_unreadable", %error, "the source's cursor cannot be read; reading from the beginning");
-    }
-    read.unwrap_or_default()
 }
 
 /// A number that no other run of this daemon has: the ids that it gives must never name two records.

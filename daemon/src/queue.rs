@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_given_back_comes_first_and_in_order() {
-        let ledger = Ledger::new(false);
+        let ledger = Ledger::new(&[false]);
         let (tx, rx) = queue(10, 1000);
         for seq in 5..8 {
             tx.try_push(record(&ledger, seq, b"x")).unwrap();
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn bytes_and_records_are_both_limits() {
-        let ledger = Ledger::new(false);
+        let ledger = Ledger::new(&[false]);
         let (tx, rx) = queue(3, 10);
         assert!(tx.try_push(record(&ledger, 1, &[0; 50])).is_ok(), "a single large record must pass");
         let refused = tx.try_push(record(&ledger, 2, b"y")).unwrap_err();
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_waiting_stream_is_woken_by_room() {
-        let ledger = Ledger::new(false);
+        let ledger = Ledger::new(&[false]);
         let (tx, rx) = queue(1, 1000);
         tx.try_push(record(&ledger, 1, b"x")).unwrap();
         let mut slot = Some(record(&ledger, 2, b"x"));

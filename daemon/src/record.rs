@@ -25,11 +25,16 @@ pub const HEADER_TOPIC: &str = "spillway-topic";
 /// Position of a record in the stream of this process, from 1.
 pub type Seq = u64;
 
+/// Number of a source in the configuration, from 0.
+pub type SourceIndex = u16;
+
 /// One record in memory.
 #[derive(Debug)]
 pub struct Record {
     /// Position in the stream of this process.
     pub seq: Seq,
+    /// Which source gave it.
+    pub source: SourceIndex,
     /// The upstream's own id, when it has one.
     pub upstream_id: Option<Arc<str>>,
     /// Key for Kafka, when one is configured and present.
@@ -46,6 +51,7 @@ pub struct Record {
 #[derive(Debug, Clone)]
 pub struct Parts {
     seq: Seq,
+    source: SourceIndex,
     upstream_id: Option<Arc<str>>,
     key: Option<Bytes>,
     value: Bytes,
@@ -64,6 +70,7 @@ impl Record {
     pub fn parts(&self) -> Parts {
         Parts {
             seq: self.seq,
+            source: self.source,
             upstream_id: self.upstream_id.clone(),
             key: self.key.clone(),
             value: self.value.clone(),
@@ -72,19 +79,25 @@ impl Record {
     }
 }
 
-/// What all records of one run share: their topic, their source's name, and the prefix of the ids that
-/// the daemon gives to records without one of their own.
+/// What the records of one run share: their topic, the names of their sources, and the prefix of the ids
+/// that the daemon gives to records without one of their own.
 #[derive(Debug, Clone)]
 pub struct Labels {
     /// Kafka topic.
     pub topic: String,
-    /// Value of the `spillway-source` header.
-    pub source: String,
+    /// The names of the sources, by their index: values of the `spillway-source` header.
+    pub sources: Vec<String>,
     /// `<daemon id>-<run>`: unique among all runs of all daemons.
     pub id_prefix: String,
 }
 
 impl Labels {
+    /// The name of a source.
+    #[must_use]
+    pub fn source(&self, index: SourceIndex) -> &str {
+        self.sources.get(usize::from(index)).map_or("", String::as_str)
+    }
+
     /// A record as Kafka gets it. `buffer` holds the id if the daemon gives it.
     pub fn outgoing<'a>(&'a self, parts: &'a Parts, buffer: &'a mut String) -> Outgoing<'a> {
         let id = match &parts.upstream_id {
@@ -98,7 +111,7 @@ impl Labels {
         };
         Outgoing {
             topic: &self.topic,
-            source: &self.source,
+            source: self.source(parts.source),
             id,
             key: parts.key.as_deref(),
             value: &parts.value,

@@ -18,8 +18,10 @@ use crate::cli::{RulesCommand, RulesTarget};
 enum Failure {
     #[error("the configuration is wrong")]
     Config,
-    #[error("rules belong to X's filtered stream; source.url must be the stream's address")]
+    #[error("rules belong to X's filtered stream, and no such source reads one over HTTP")]
     NoAccount,
+    #[error("there are several sources; say with --source which one reads X's stream")]
+    SeveralSources,
     #[error(transparent)]
     Account(#[from] AccountError),
     #[error(transparent)]
@@ -41,7 +43,7 @@ impl Failure {
         match self {
             Self::Config | Self::NoAccount => Exit::Config,
             Self::Account(error) | Self::NotDone(Some(ApplyError::Account(error))) => error.exit(),
-            Self::NotConfirmed => Exit::Usage,
+            Self::NotConfirmed | Self::SeveralSources => Exit::Usage,
             // The reader of a pipe, such as head, has seen enough.
             Self::Write(error) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Success,
             _ => Exit::Failed,
@@ -68,8 +70,8 @@ pub(crate) fn run(command: &RulesCommand) -> Exit {
 
 async fn execute(command: &RulesCommand, out: &mut dyn Write) -> Result<Exit, Failure> {
     match command {
-        RulesCommand::List { config, json } => {
-            let rules = account(&read(config)?)?.list().await?;
+        RulesCommand::List { place, json } => {
+            let rules = account(&read(&place.config)?, place.source.as_deref())?.list().await?;
             if *json {
                 show::rules_json(&rules, out)?
             } else {
@@ -78,12 +80,12 @@ async fn execute(command: &RulesCommand, out: &mut dyn Write) -> Result<Exit, Fa
             Ok(Exit::Success)
         }
         RulesCommand::Plan { target, json } => {
-            let config = read(&target.config)?;
-            let plan = plan(&config, &account(&config)?, target).await?;
+            let config = read(&target.place.config)?;
+            let plan = plan(&config, &account(&config, target.place.source.as_deref())?, target).await?;
             if *json {
                 show::plan_json(&plan, out)?
             } else {
-                show::plan(&plan, &target.config, out)?
+                show::plan(&plan, &target.place.config, out)?
             }
             plan.steps(&config.rules, false)?;
             Ok(if plan.is_empty() { Exit::Success } else { Exit::Changes })
@@ -93,10 +95,10 @@ async fn execute(command: &RulesCommand, out: &mut dyn Write) -> Result<Exit, Fa
 }
 
 async fn apply(target: &RulesTarget, yes: bool, at_once: bool, out: &mut dyn Write) -> Result<Exit, Failure> {
-    let config = read(&target.config)?;
-    let account = account(&config)?;
+    let config = read(&target.place.config)?;
+    let account = account(&config, target.place.source.as_deref())?;
     let before = plan(&config, &account, target).await?;
-    show::plan(&before, &target.config, out)?;
+    show::plan(&before, &target.place.config, out)?;
     if before.is_empty() {
         return Ok(Exit::Success);
     }
@@ -107,13 +109,13 @@ async fn apply(target: &RulesTarget, yes: bool, at_once: bool, out: &mut dyn Wri
     }
     let applied = rules::apply(&account, &before, &config.rules, at_once, &mut show::waiting).await;
     if let Err(error) = applied {
-        show::complaints(error.complaints(), &config.rules.rules, &target.config, out)?;
+        show::complaints(error.complaints(), &config.rules.rules, &target.place.config, out)?;
         return Err(Failure::NotDone(Some(error)));
     }
     // What X has now is looked up, not assumed.
     let after = plan(&config, &account, target).await?;
     if !after.is_empty() {
-        show::plan(&after, &target.config, out)?;
+        show::plan(&after, &target.place.config, out)?;
         return Err(Failure::NotDone(None));
     }
     show::done(&before, &after, out)?;
@@ -135,7 +137,7 @@ async fn rehearse(
     if complaints.is_empty() {
         return Ok(());
     }
-    show::complaints(&complaints, &config.rules.rules, &target.config, out)?;
+    show::complaints(&complaints, &config.rules.rules, &target.place.config, out)?;
     Err(Failure::Rehearsal(complaints.len()))
 }
 
@@ -148,13 +150,20 @@ fn read(path: &Path) -> Result<Config, Failure> {
     crate::read(path).ok_or(Failure::Config)
 }
 
-/// The account of the source that reads X's stream.
-fn account(config: &Config) -> Result<Account, Failure> {
-    let http: &HttpConfig = match &config.source.kind {
-        SourceKind::HttpNdjson(http) => http,
-        SourceKind::File(_) => return Err(Failure::NoAccount),
-    };
-    Ok(Account::new(http)?)
+/// The account of the source that reads X's stream: the one of that name, or the only one it can be.
+fn account(config: &Config, name: Option<&str>) -> Result<Account, Failure> {
+    let named = config.sources.iter().filter(|source| name.is_none_or(|name| source.name == name));
+    let streams: Vec<&HttpConfig> = named
+        .filter_map(|source| match &source.kind {
+            SourceKind::HttpNdjson(http) => Some(http),
+            SourceKind::File(_) => None,
+        })
+        .collect();
+    match streams[..] {
+        [http] => Ok(Account::new(http)?),
+        [] => Err(Failure::NoAccount),
+        _ => Err(Failure::SeveralSources),
+    }
 }
 
 /// Asks on the terminal; where there is none, nobody can say yes.

@@ -1,6 +1,7 @@
 //! Sources: what the stream task reads. A source turns its upstream into lines; it knows nothing of
 //! queues, ids or Kafka.
 
+pub mod fair;
 pub mod file;
 pub mod http;
 pub mod ndjson;

@@ -5,11 +5,12 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::circuit::State;
-use crate::config::Journal;
+use crate::config::{Journal, SourceConfig};
 use crate::health::{Change, StreamStatus};
 use crate::lane::Lane;
 use crate::ledger::{Counts, Dropped};
 use crate::pipeline::Shared;
+use crate::record::SourceIndex;
 
 /// A snapshot.
 #[derive(Debug, Clone, Serialize)]
@@ -28,8 +29,8 @@ pub struct Status {
     pub held_partitions: Vec<usize>,
     /// Where records go from the queue.
     pub lane: Lane,
-    /// The upstream.
-    pub source: StreamStatus,
+    /// The upstreams, in the order of the configuration.
+    pub sources: Vec<SourceStatus>,
     /// The queue in memory.
     pub queue: QueueStatus,
     /// Handed to Kafka and not acknowledged.
@@ -42,6 +43,41 @@ pub struct Status {
     pub at_risk_records: u64,
     /// Their bytes.
     pub at_risk_bytes: u64,
+}
+
+/// One upstream.
+#[derive(Debug, Clone, Serialize)]
+pub struct SourceStatus {
+    /// Its name: the `spillway-source` header of its records.
+    pub name: String,
+    /// Records taken from it.
+    pub received: u64,
+    /// Their bytes.
+    pub received_bytes: u64,
+    /// Records of it that a `kill -9` would lose right now.
+    pub at_risk_records: u64,
+    /// Their bytes.
+    pub at_risk_bytes: u64,
+    /// Its connection.
+    #[serde(flatten)]
+    pub stream: StreamStatus,
+}
+
+impl SourceStatus {
+    fn of(shared: &Shared, index: SourceIndex, source: &SourceConfig) -> Self {
+        let counts = shared.ledger.of_source(index);
+        // With a journal a record is accepted when it is on disk, and a source that can resume reads
+        // again what was not.
+        let is_safe = source.can_resume() || shared.config.delivery.journal == Journal::Always;
+        Self {
+            name: source.name.clone(),
+            received: counts.received,
+            received_bytes: counts.received_bytes,
+            at_risk_records: if is_safe { 0 } else { counts.in_memory() },
+            at_risk_bytes: if is_safe { 0 } else { counts.in_memory_bytes() },
+            stream: shared.streams[usize::from(index)].status(),
+        }
+    }
 }
 
 /// The queue in memory.
@@ -91,9 +127,9 @@ impl Status {
     pub(crate) fn of(shared: &Shared) -> Self {
         let counts = shared.ledger.counts();
         let spool = shared.spool.stats();
-        // With a journal a record is accepted when it is on disk, and a source that can resume reads
-        // again what was not.
-        let is_safe = shared.config.source.can_resume() || shared.config.delivery.journal == Journal::Always;
+        let indexed = (0..SourceIndex::MAX).zip(&shared.config.sources);
+        let sources: Vec<_> =
+            indexed.map(|(index, source)| SourceStatus::of(shared, index, source)).collect();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             id: shared.config.id.clone(),
@@ -102,7 +138,6 @@ impl Status {
             breaker_history: shared.breaker.history(),
             held_partitions: shared.kafka.gates().held(),
             lane: shared.lane.now(),
-            source: shared.stream.status(),
             queue: QueueStatus {
                 records: shared.queue.records(),
                 bytes: shared.queue.bytes(),
@@ -119,8 +154,9 @@ impl Status {
                 dropped_oldest: dropped_oldest(spool.dropped_oldest),
                 problem: shared.storage.problem(),
             },
-            at_risk_records: if is_safe { 0 } else { counts.in_memory() },
-            at_risk_bytes: if is_safe { 0 } else { counts.in_memory_bytes() },
+            at_risk_records: sources.iter().map(|source| source.at_risk_records).sum(),
+            at_risk_bytes: sources.iter().map(|source| source.at_risk_bytes).sum(),
+            sources,
             counts,
         }
     }

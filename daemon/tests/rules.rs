@@ -181,6 +181,32 @@ fn at_the_limit_a_rule_goes_before_another_comes() {
     assert_eq!(full.x.asked(), [] as [&str; 0]);
 }
 
+/// The configuration says more than the account may have.
+#[test]
+fn a_limit_that_only_x_knows_is_told() {
+    let account = Account::new(2, &[("a", Some("t")), ("theirs", None)]);
+    account.write("", &[("a", "t"), ("b", "t")]);
+    let answer = account.run(&["apply", "--yes"]);
+    assert_eq!(answer.code, 1);
+    assert!(answer.out.contains("X says: Rule cap exceeded"), "{}", answer.out);
+    assert_eq!(account.x.asked(), ["try 1"]);
+}
+
+#[test]
+fn of_several_sources_one_is_named() {
+    let account = Account::new(10, &[("a", None)]);
+    account.write("", &[]);
+    let text = std::fs::read_to_string(account.path()).unwrap();
+    let first = text.replace("[source]", "[[source]]\nname = 'x'");
+    let second = "[[source]]\nname = 'y'\ntype = 'http_ndjson'\nurl = 'http://127.0.0.1:9/'\n";
+    std::fs::write(account.path(), format!("{second}{first}")).unwrap();
+    let answer = account.run(&["list"]);
+    assert_eq!(answer.code, 64);
+    assert!(answer.err.contains("--source"), "{}", answer.err);
+    assert_eq!(account.run(&["list", "--source", "x"]).code, 0);
+    assert_eq!(account.run(&["list", "--source", "z"]).code, 78);
+}
+
 #[test]
 fn many_rules_come_in_pages_and_go_in_batches() {
     let old: Vec<String> = (0..250).map(|i| format!("old{i}")).collect();

@@ -282,6 +282,34 @@ impl<'a> Section<'a> {
         items.iter().enumerate().map(open).collect()
     }
 
+    /// A table that may be there several times: `[key]`, or `[[key]]` for each. One without keys when it is
+    /// absent. Only a single one can be overridden by the environment.
+    pub fn one_or_more(&self, key: &str) -> Vec<Section<'a>> {
+        if self.raw(key).is_some_and(|value| value.get_ref().as_array().is_some()) {
+            self.sections(key)
+        } else {
+            vec![self.section(key)]
+        }
+    }
+
+    /// A string, or a list of them; empty when absent.
+    pub fn one_or_more_strings(&self, key: &str) -> Vec<String> {
+        match self.raw(key) {
+            Some(value) if value.get_ref().as_array().is_none() => {
+                self.asked.borrow_mut().insert(key.to_owned());
+                let one = value.get_ref().as_str().map(str::to_owned);
+                if one.is_none() {
+                    self.problem(
+                        key,
+                        "must be a string or a list of strings, such as \"a\" or [\"a\", \"b\"]",
+                    );
+                }
+                one.into_iter().collect()
+            }
+            _ => self.strings(key),
+        }
+    }
+
     /// A secret: `<key>_file = "path"` or `<key>_credential = "name"` (systemd's `LoadCredential`).
     pub fn secret(&self, key: &str) -> Option<Secret> {
         let (file_key, credential_key) = (format!("{key}_file"), format!("{key}_credential"));

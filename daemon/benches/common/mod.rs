@@ -152,7 +152,7 @@ pub fn through_daemon(lines: &[Bytes], target: Target, more: &str) -> Took {
     let stage = Stage::set(lines, target);
     let daemon = Daemon::start(stage.config(more)).unwrap();
     let watch = daemon.watch();
-    while watch.status().source.connects == 0 {
+    while watch.status().sources[0].stream.connects == 0 {
         std::thread::sleep(Duration::from_millis(1));
     }
     let clock = Clock::start();

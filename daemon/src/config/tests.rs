@@ -63,3 +63,20 @@ fn the_dead_letter_topic_is_another_topic() {
         ["kafka.dead_letter_topic"]
     );
 }
+
+#[test]
+fn several_sources_have_names_of_their_own() {
+    let sources = |names: [&str; 2]| {
+        let one = |name: &str| format!("[[source]]\n{name}type = 'http_ndjson'\nurl = 'http://a/'\n");
+        let text = names.map(one).concat() + "[kafka]\nbrokers = 'b:1'\ntopic = 't'\n[spool]\ndir = '/x'\n";
+        Config::parse("x.toml", &text, &Environment::default())
+    };
+    let config = sources(["name = 'a'\n", "name = 'b'\n"]).unwrap();
+    assert_eq!(config.sources.iter().map(|s| s.name.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    for same in [["", ""], ["name = 'a'\n", "name = 'a'\n"]] {
+        let problems = sources(same).unwrap_err();
+        assert_eq!(problems.list().iter().map(|p| p.key.as_str()).collect::<Vec<_>>(), ["source[1].name"]);
+    }
+    let none = "source = []\n[kafka]\nbrokers = 'b:1'\ntopic = 't'\n[spool]\ndir = '/x'\n";
+    assert!(Config::parse("x.toml", none, &Environment::default()).is_err());
+}

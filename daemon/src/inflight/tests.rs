@@ -32,7 +32,7 @@ fn the_spool_is_done_up_to_the_first_record_without_a_report() {
 
 #[test]
 fn a_recall_gives_back_the_queue_in_order_and_late_reports_find_nothing() {
-    let ledger = Ledger::new(false);
+    let ledger = Ledger::new(&[false]);
     let flight = InFlight::default();
     let now = Instant::now();
     let tickets: Vec<_> = (1..=4)
@@ -56,7 +56,7 @@ fn a_recall_gives_back_the_queue_in_order_and_late_reports_find_nothing() {
 
 #[test]
 fn the_lanes_do_not_mix_their_tickets() {
-    let ledger = Ledger::new(false);
+    let ledger = Ledger::new(&[false]);
     let flight = InFlight::default();
     let direct = flight.admit_direct(record(&ledger, 1, b"a"), None, WINDOW, Instant::now()).unwrap();
     let replay = flight.admit_replay(unplaced(1), Instant::now()).unwrap();
@@ -78,7 +78,7 @@ fn the_window_counts_both_lanes() {
     assert!(!Load { replay: 1, ..load }.fits(window));
     assert!(!Load { replay_bytes: 10, ..load }.fits(window));
     assert!((load.fill(window) - 0.9).abs() < 1e-9);
-    let ledger = Ledger::new(false);
+    let ledger = Ledger::new(&[false]);
     let flight = InFlight::default();
     let full = Window { records: 1, bytes: 100 };
     flight.admit_replay(unplaced(1), Instant::now()).unwrap();
@@ -112,7 +112,7 @@ fn unplaced(spool_seq: u64) -> Replayed {
 
 #[test]
 fn the_first_record_of_a_partition_travels_alone() {
-    let ledger = Ledger::new(false);
+    let ledger = Ledger::new(&[false]);
     let flight = InFlight::default();
     let start = Instant::now();
     let mut seq = 0;
@@ -145,7 +145,7 @@ fn the_first_record_of_a_partition_travels_alone() {
 
 #[test]
 fn each_partition_has_its_share() {
-    let ledger = Ledger::new(false);
+    let ledger = Ledger::new(&[false]);
     let flight = InFlight::default();
     let now = Instant::now();
     let first = flight.admit_direct(record(&ledger, 1, b"a"), Some(0), WINDOW, now).unwrap();

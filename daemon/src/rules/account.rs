@@ -99,6 +99,17 @@ impl AccountError {
     }
 }
 
+impl Kind {
+    /// By the last part of the address that names the kind.
+    fn of(address: &str) -> Self {
+        match address.rsplit('/').next() {
+            Some("duplicate-rules") => Self::Duplicate,
+            Some("rule-cap") => Self::TooMany,
+            _ => Self::Other,
+        }
+    }
+}
+
 #[derive(Deserialize)]
 struct Answer {
     /// Rules; without ids in the answer to a dry run.
@@ -109,6 +120,28 @@ struct Answer {
     errors: Vec<Problem>,
     title: Option<String>,
     detail: Option<String>,
+    #[serde(default, rename = "type")]
+    kind: String,
+}
+
+impl Answer {
+    /// Whether X refuses the request for the rules in it, and not for who asks or how.
+    fn is_about_rules(&self) -> bool {
+        Kind::of(&self.kind) == Kind::TooMany || self.errors.iter().any(|problem| problem.value.is_some())
+    }
+
+    /// With what is said about all rules as one problem more.
+    fn with_complaint(mut self) -> Self {
+        if self.errors.is_empty() {
+            self.errors.push(Problem {
+                title: self.title.take(),
+                detail: self.detail.take(),
+                kind: std::mem::take(&mut self.kind),
+                ..Problem::default()
+            });
+        }
+        self
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -116,7 +149,7 @@ struct Meta {
     next_token: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Problem {
     value: Option<String>,
     title: Option<String>,
@@ -130,11 +163,7 @@ struct Problem {
 
 impl From<Problem> for Complaint {
     fn from(problem: Problem) -> Self {
-        let kind = match problem.kind.rsplit('/').next() {
-            Some("duplicate-rules") => Kind::Duplicate,
-            Some("rule-cap") => Kind::TooMany,
-            _ => Kind::Other,
-        };
+        let kind = Kind::of(&problem.kind);
         let details = (!problem.details.is_empty()).then(|| problem.details.join("; "));
         let text = details.or(problem.detail).or(problem.message).or(problem.title);
         Self { value: problem.value, text: text.unwrap_or_else(|| "no reason given".to_owned()), kind }
@@ -228,8 +257,7 @@ impl Account {
         let answer: Result<Answer, _> = serde_json::from_slice(&body);
         match answer {
             Ok(answer) if status.is_success() => Ok(answer),
-            // X refuses a request with the rules that it is wrong for.
-            Ok(answer) if status == StatusCode::BAD_REQUEST && names_a_rule(&answer) => Ok(answer),
+            Ok(answer) if status.is_client_error() && answer.is_about_rules() => Ok(answer.with_complaint()),
             Err(error) if status.is_success() => Err(AccountError::Answer(error.to_string())),
             answer => Err(refusal(status, &headers, answer.ok().as_ref())),
         }
@@ -249,10 +277,6 @@ impl Account {
     fn unreachable(&self, error: reqwest::Error) -> AccountError {
         AccountError::Unreachable { url: self.url.clone(), cause: chain(&error.without_url()) }
     }
-}
-
-fn names_a_rule(answer: &Answer) -> bool {
-    answer.errors.iter().any(|problem| problem.value.is_some())
 }
 
 fn refusal(status: StatusCode, headers: &HeaderMap, answer: Option<&Answer>) -> AccountError {

@@ -1,6 +1,6 @@
 //! Spill: the only appender to the spool. While the lane is Spilling it takes the queue and writes it to
 //! disk in groups: one write and one fdatasync for what came within 10 ms or 1 MiB. It also owns the dead
-//! letters (see [`crate::dead`]) and persists the source's cursor, never beyond what is durable.
+//! letters (see [`crate::dead`]) and persists the sources' cursors, never beyond what is durable.
 //!
 //! When the disk will not take a group, the group stays in hand and is tried again; the queue fills up
 //! and the stream waits. Nothing is dropped unless the configuration says so or the daemon must end.
@@ -19,9 +19,10 @@ use crate::frontier::Cursor;
 use crate::kafka::Refusal;
 use crate::lane::Lane;
 use crate::ledger::{DropReason, Fate};
-use crate::pipeline::{CURSOR_KEY, Shared};
+use crate::pipeline::Shared;
 use crate::queue::Popped;
-use crate::record::Record;
+use crate::record::{Record, SourceIndex};
+use crate::resume;
 use crate::shutdown::Phase;
 use crate::tasks::LOOK_EVERY;
 
@@ -55,8 +56,8 @@ pub(crate) fn run(
         since: Instant::now(),
         retry_at: None,
         unproven: false,
-        cursor: None,
-        cursor_at: Instant::now(),
+        cursors: vec![None; shared.config.sources.len()],
+        cursors_at: Instant::now(),
         header: Vec::new(),
         id: String::new(),
         finishing_since: None,
@@ -79,9 +80,9 @@ struct Spill<'a> {
     retry_at: Option<Instant>,
     /// A group that the disk did not take went back to the queue: whether it would take one is not known.
     unproven: bool,
-    /// The cursor that was persisted last.
-    cursor: Option<Cursor>,
-    cursor_at: Instant,
+    /// The cursor of each source that was persisted last.
+    cursors: Vec<Option<Cursor>>,
+    cursors_at: Instant,
     header: Vec<u8>,
     id: String,
     finishing_since: Option<Instant>,
@@ -93,7 +94,7 @@ impl Spill<'_> {
     fn step(&mut self) -> bool {
         self.letters.round();
         self.errands.step(&self.shared.spool, &mut self.appender, &self.shared.ledger);
-        self.keep_cursor(false);
+        self.keep_cursors(false);
         let finishing = self.shared.shutdown.phase() >= Phase::Spilling;
         if self.must_commit(finishing) {
             self.commit();
@@ -258,23 +259,24 @@ impl Spill<'_> {
         }
     }
 
-    fn keep_cursor(&mut self, now: bool) {
-        if !self.shared.ledger.frontier().tracks() || (!now && self.cursor_at.elapsed() < CURSOR_EVERY) {
+    fn keep_cursors(&mut self, now: bool) {
+        if !now && self.cursors_at.elapsed() < CURSOR_EVERY {
             return;
         }
-        self.cursor_at = Instant::now();
-        let durable = self.shared.ledger.frontier().durable();
-        if durable.is_none() || durable == self.cursor {
-            return;
-        }
-        match self.shared.persist_cursor(durable.as_ref()) {
-            Ok(()) => self.cursor = durable,
-            Err(error) => tracing::warn!(
-                event = "cursor_not_kept",
-                error = chain(&error),
-                key = CURSOR_KEY,
-                "the source's cursor cannot be written; a crash now would repeat more records"
-            ),
+        self.cursors_at = Instant::now();
+        for (index, source) in (0..SourceIndex::MAX).zip(&self.shared.config.sources) {
+            let durable = self.shared.ledger.frontier(index).durable();
+            let kept = &mut self.cursors[usize::from(index)];
+            let Some(cursor) = durable.filter(|cursor| kept.as_ref() != Some(cursor)) else { continue };
+            match resume::persist(&self.shared.spool, &source.name, &cursor) {
+                Ok(()) => *kept = Some(cursor),
+                Err(error) => tracing::warn!(
+                    event = "cursor_not_kept",
+                    error = chain(&error),
+                    source = source.name,
+                    "the source's cursor cannot be written; a crash now would repeat more records"
+                ),
+            }
         }
     }
 
@@ -290,7 +292,7 @@ impl Spill<'_> {
         if hopeless {
             self.give_up();
         }
-        self.keep_cursor(true);
+        self.keep_cursors(true);
         if let Err(error) = self.shared.spool.sync() {
             tracing::warn!(
                 event = "spool_not_synced",

@@ -1,5 +1,6 @@
-//! Stream: the only reader of the upstream. Turns lines into records with a sequence number, an id and
-//! a key, and puts them into the queue. When the queue is full it waits, and so does the upstream.
+//! Stream: the only reader of the upstreams. Hears all sources in turn, turns their lines into records with
+//! a sequence number, an id and a key, and puts them into the queue. When the queue is full it waits, and
+//! so do the upstreams; while one of them is away the others go on.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,12 +8,14 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::config::SourceConfig;
+use crate::health::StreamView;
 use crate::ledger::{DropReason, Fate, unix_ms};
 use crate::pipeline::Shared;
 use crate::pointer::extract;
 use crate::queue::Sender;
-use crate::record::{Record, Seq};
+use crate::record::{Record, Seq, SourceIndex};
 use crate::shutdown::Shutdown;
+use crate::sources::fair::{Fair, Heard};
 use crate::sources::{Event, Line, Source};
 
 /// How long the first record may wait for Kafka's first sign of life; then an outage at the start is
@@ -26,9 +29,9 @@ const ID_BYTES_MAX: usize = 1024;
 pub(crate) enum End {
     /// It was told to.
     Stopped,
-    /// The input has ended for good.
+    /// All inputs have ended for good.
     Exhausted,
-    /// The very first connection could not be made.
+    /// No source's very first connection could be made.
     NeverConnected {
         /// Why.
         cause: String,
@@ -37,20 +40,26 @@ pub(crate) enum End {
     },
 }
 
-/// Runs until the input ends or a stop is asked for.
-pub(crate) async fn run(shared: Arc<Shared>, source: Source, sender: Sender) -> End {
+/// Runs until all inputs end or a stop is asked for.
+pub(crate) async fn run(shared: Arc<Shared>, sources: Vec<Source>, sender: Sender) -> End {
     let stop = shared.shutdown.stream_stop();
-    let mut stream =
-        Stream { shared, source, sender, next_seq: 1, started: Instant::now(), ever_connected: false };
+    let origins = shared.config.sources.iter().map(|_| Origin::default()).collect();
+    let mut fair = Fair::new(sources);
+    let mut stream = Stream { shared, origins, sender, next_seq: 1, started: Instant::now() };
     stream.wait_for_first_sign(stop.clone()).await;
     loop {
-        let event = tokio::select! {
+        let heard = tokio::select! {
             biased;
             () = stopped(stop.clone()) => return End::Stopped,
-            event = stream.source.next() => event,
+            heard = fair.next() => heard,
         };
-        if let Some(end) = stream.apply(event).await {
+        let Some(Heard { index, source, event }) = heard else { return End::Exhausted };
+        let is_last = event == Event::Ended;
+        if let Some(end) = stream.apply(index, &source, event).await {
             return end;
+        }
+        if !is_last {
+            fair.go_on(index, source);
         }
     }
 }
@@ -72,11 +81,19 @@ async fn overdue_stop(shutdown: &Shutdown) {
 
 struct Stream {
     shared: Arc<Shared>,
-    source: Source,
+    /// By the sources' index.
+    origins: Vec<Origin>,
     sender: Sender,
     next_seq: Seq,
     started: Instant,
+}
+
+/// How far a source has come.
+#[derive(Debug, Default)]
+struct Origin {
     ever_connected: bool,
+    /// Its time for the very first connection is over, or it was refused.
+    hopeless: bool,
 }
 
 impl Stream {
@@ -92,54 +109,74 @@ impl Stream {
         }
     }
 
-    async fn apply(&mut self, event: Event) -> Option<End> {
-        let view = &self.shared.stream;
-        view.oddities(self.source.oddities());
+    fn view(&self, index: usize) -> &StreamView {
+        &self.shared.streams[index]
+    }
+
+    fn config(&self, index: usize) -> &SourceConfig {
+        &self.shared.config.sources[index]
+    }
+
+    async fn apply(&mut self, index: usize, source: &Source, event: Event) -> Option<End> {
+        let view = self.view(index);
+        view.oddities(source.oddities());
         match event {
-            Event::Lines(lines) => self.take(lines).await,
+            Event::Lines(lines) => self.take(index, lines).await,
             Event::Connected => {
-                self.ever_connected = true;
                 view.connected();
-                tracing::info!(event = "source_connected", source = %self.shared.labels.source, "the upstream is connected");
+                self.origins[index].ever_connected = true;
+                tracing::info!(event = "source_connected", source = %self.config(index).name, "the upstream is connected");
             }
             Event::Disconnected { cause, refused, retry_in } => {
-                return self.disconnected(cause, refused, retry_in);
+                return self.disconnected(index, &cause, refused, retry_in);
             }
             Event::Ended => {
                 view.ended();
-                tracing::info!(event = "source_ended", source = %self.shared.labels.source, "the input has ended");
-                return Some(End::Exhausted);
+                self.origins[index].ever_connected = true;
+                tracing::info!(event = "source_ended", source = %self.config(index).name, "the input has ended");
             }
         }
         None
     }
 
-    fn disconnected(&self, cause: String, refused: bool, retry_in: Duration) -> Option<End> {
-        let source = &self.shared.labels.source;
-        self.shared.stream.disconnected(&cause);
-        let patience = self.shared.config.source.start_timeout();
+    fn disconnected(&mut self, index: usize, cause: &str, refused: bool, retry_in: Duration) -> Option<End> {
+        self.view(index).disconnected(cause);
+        let patience = self.config(index).start_timeout();
         let hopeless = refused || (!patience.is_zero() && self.started.elapsed() + retry_in >= patience);
-        if !self.ever_connected && hopeless {
-            return Some(End::NeverConnected { cause, refused });
+        let origin = &mut self.origins[index];
+        let gives_up = hopeless && !origin.ever_connected && !std::mem::replace(&mut origin.hopeless, true);
+        if self.origins.iter().all(|origin| origin.hopeless && !origin.ever_connected) {
+            return Some(End::NeverConnected { cause: self.blame(index, cause), refused });
         }
+        let source = &self.config(index).name;
         let retry_ms = u64::try_from(retry_in.as_millis()).unwrap_or(u64::MAX);
         if refused {
             tracing::error!(event = "source_refused", %source, cause, retry_ms, "the upstream refuses us; check the address and the credentials");
+        } else if gives_up {
+            tracing::error!(event = "source_unreachable", %source, cause, retry_ms, "the upstream could not be reached since the start; check its address; the other sources go on");
         } else {
             tracing::warn!(event = "source_disconnected", %source, cause, retry_ms, "the upstream is disconnected; connecting again");
         }
         None
     }
 
+    /// Says whose cause it is, when there are several sources.
+    fn blame(&self, index: usize, cause: &str) -> String {
+        match self.origins.len() {
+            1 => cause.to_owned(),
+            _ => format!("source {:?}: {cause}", self.config(index).name),
+        }
+    }
+
     /// Puts lines into the queue. A stop does not cut this short: what was read is the daemon's to keep,
     /// and the other tasks still take from the queue. Only when the drain deadline passes with the queue
     /// full is the rest given up: left to the source if it can resume, else dropped and counted.
-    async fn take(&mut self, lines: Vec<Line>) {
+    async fn take(&mut self, index: usize, lines: Vec<Line>) {
         let received_ms = i64::try_from(unix_ms()).unwrap_or(i64::MAX);
         let mut overdue = false;
         for mut line in lines {
             let cursor = line.cursor.take();
-            let mut slot = Some(self.record(line, received_ms));
+            let mut slot = Some(self.record(index, line, received_ms));
             if !overdue {
                 tokio::select! {
                     biased;
@@ -148,32 +185,38 @@ impl Stream {
                 }
             }
             match slot {
-                Some(record) if self.shared.config.source.can_resume() => {
-                    self.shared.ledger.unreceive(record)
-                }
+                Some(record) if self.config(index).can_resume() => self.shared.ledger.unreceive(record),
                 Some(record) => self.shared.ledger.settle(record, Fate::Dropped(DropReason::Shutdown)),
                 None => {
                     if let Some(cursor) = cursor {
-                        self.shared.ledger.frontier().mark(self.next_seq - 1, cursor);
+                        let frontier = self.shared.ledger.frontier(source_index(index));
+                        frontier.mark(self.next_seq - 1, cursor);
                     }
                 }
             }
         }
     }
 
-    fn record(&mut self, line: Line, received_ms: i64) -> Record {
-        let SourceConfig { id, key, .. } = &self.shared.config.source;
+    fn record(&mut self, index: usize, line: Line, received_ms: i64) -> Record {
+        let SourceConfig { id, key, .. } = self.config(index);
         let [id, key] = extract(&line.bytes, [id.as_ref(), key.as_ref()]);
         let id = id.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX).or(line.id);
         let seq = self.next_seq;
         self.next_seq += 1;
+        let source = source_index(index);
         Record {
             seq,
+            source,
             upstream_id: id.map(Arc::from),
             key: key.map(bytes::Bytes::from),
-            guard: self.shared.ledger.receive(seq, line.bytes.len()),
+            guard: self.shared.ledger.receive(source, seq, line.bytes.len()),
             value: line.bytes,
             received_ms,
         }
     }
+}
+
+/// The configuration has at most [`crate::config::SOURCES_MAX`] sources.
+fn source_index(index: usize) -> SourceIndex {
+    SourceIndex::try_from(index).unwrap_or(SourceIndex::MAX)
 }

@@ -71,9 +71,11 @@ impl FakeX {
             None if !head.contains(&format!("Bearer {TOKEN}")) => (401, String::new(), String::new()),
             None => {
                 state.note();
-                let answer = state.answer(&head, &body).to_string();
+                let answer = state.answer(&head, &body);
                 state.note();
-                (200, String::new(), answer)
+                // A limit is no matter of one rule: the whole request is refused.
+                let status = if answer["type"].is_string() { 422 } else { 200 };
+                (status, String::new(), answer.to_string())
             }
         };
         let length = answer.len();
@@ -169,8 +171,8 @@ impl State {
                 errors.push(json!({"value": value, "details": ["Reference to invalid operator 'bad'"],
                     "title": "UnprocessableEntity", "type": problem("invalid-rules")}));
             } else if self.rules.len() + data.len() * usize::from(dry) >= self.max {
-                errors.push(json!({"detail": "Rule cap exceeded", "title": "RulesCapExceeded",
-                    "type": problem("rule-cap")}));
+                return json!({"detail": "Rule cap exceeded", "title": "RulesCapProblem",
+                    "type": problem("rule-cap")});
             } else if dry {
                 data.push(json!({"value": value}));
             } else {

@@ -106,3 +106,29 @@ fn a_section_knows_its_line() {
     });
     assert_eq!(lines.unwrap(), (None, vec![(Some(4), "a".to_owned()), (Some(7), "b".to_owned())]));
 }
+
+#[test]
+fn a_table_may_be_there_once_or_several_times() {
+    let urls = |text: &str, environment: &Environment| {
+        let build = |root: &Section<'_>| -> Vec<String> {
+            root.one_or_more("source").iter().map(|s| s.get("url", "none".to_owned())).collect()
+        };
+        parse("f.toml", text, environment, build)
+    };
+    assert_eq!(urls("", &env(&[])).unwrap(), ["none"]);
+    let overridden = env(&[("SPILLWAY_SOURCE_URL", "b")]);
+    assert_eq!(urls("[source]\nurl = 'a'\n", &overridden).unwrap(), ["b"]);
+    let two = "[[source]]\nurl = 'a'\n[[source]]\nurl = 'c'\n";
+    assert_eq!(urls(two, &env(&[])).unwrap(), ["a", "c"]);
+    let problem = urls("[[source]]\nurl = 'a'\nulr = 'b'\n", &env(&[])).unwrap_err().to_string();
+    assert!(problem.contains("f.toml:3: source[0].ulr: unknown setting"), "{problem}");
+}
+
+#[test]
+fn a_list_of_strings_may_be_a_single_one() {
+    let words = |text: &str| parse("f.toml", text, &env(&[]), |root| root.one_or_more_strings("w"));
+    assert_eq!(words("w = 'a'\n").unwrap(), ["a"]);
+    assert_eq!(words("w = ['a', 'b']\n").unwrap(), ["a", "b"]);
+    assert!(words("").unwrap().is_empty());
+    assert!(words("w = 3\n").is_err() && words("w = [3]\n").is_err());
+}
