@@ -103,7 +103,8 @@ pub enum InputError {
     NoTopic(String),
     /// The brokers have stopped giving records.
     #[error(
-        "the topic {topic} gave nothing for {seconds} s; {left} of its partitions are not read to their end"
+        "the topic {topic} gave nothing for {seconds} s; {left} of its partitions are not read to their end; \
+         the last error was: {said}"
     )]
     Stalled {
         /// Its name.
@@ -112,6 +113,8 @@ pub enum InputError {
         seconds: u64,
         /// Partitions that are left.
         left: usize,
+        /// What librdkafka said last, if anything.
+        said: String,
     },
 }
 

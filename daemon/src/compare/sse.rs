@@ -137,6 +137,14 @@ mod tests {
 
     proptest! {
         #[test]
+        fn any_bytes_are_read(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), Just(b'\n'), Just(b':')], 0..100)) {
+            let mut events = Events::new(10);
+            events.push(&bytes, |data| assert!(data.len() <= 10));
+            let damage = events.finish();
+            prop_assert!(damage.torn <= 1);
+        }
+
+        #[test]
         fn cuts_do_not_matter(text in "(data: ?[ab]{0,3}|:c|[\r\n]|\r\n|\n\n){0,20}", cut in any::<prop::sample::Index>(), max in 3_usize..40) {
             let bytes = text.as_bytes();
             let (a, b) = bytes.split_at(cut.index(bytes.len() + 1));

@@ -69,6 +69,13 @@ impl TopicInput {
         self.spans.values().map(|(begin, end)| end.abs_diff(*begin)).sum()
     }
 
+    /// Whether the partition ends there or later, as its leader says now: a new leader may know less of the
+    /// end than the old one did, for a moment. When it does not answer, the silence that follows tells.
+    fn reaches(&self, partition: i32, end: i64) -> bool {
+        let ends = self.client.fetch_watermarks(&self.topic, partition, ASK_TIMEOUT);
+        ends.is_ok_and(|(_, now)| now >= end)
+    }
+
     fn error(&self, source: KafkaError) -> InputError {
         InputError::Topic { topic: self.topic.clone(), source }
     }
@@ -102,7 +109,7 @@ impl Input for TopicInput {
         self.assign().map_err(|source| self.error(source))?;
         let mut left = self.spans.clone();
         let (mut done, total) = (0, self.records());
-        let mut heard = Instant::now();
+        let (mut heard, mut said) = (Instant::now(), "none".to_owned());
         while !left.is_empty() {
             match self.client.poll(POLL) {
                 Some(Ok(message)) => {
@@ -118,14 +125,15 @@ impl Input for TopicInput {
                 }
                 // The last offsets of a partition need not be records.
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    left.remove(&partition);
+                    left.retain(|other, (_, end)| *other != partition || !self.reaches(partition, *end));
                 }
                 Some(Err(error)) if is_fatal(&error) => return Err(self.error(error)),
-                Some(Err(_)) | None => {}
+                Some(Err(error)) => said = error.to_string(),
+                None => {}
             }
             if heard.elapsed() > SILENCE_MAX {
                 let (topic, seconds) = (self.topic.clone(), SILENCE_MAX.as_secs());
-                return Err(InputError::Stalled { topic, seconds, left: left.len() });
+                return Err(InputError::Stalled { topic, seconds, left: left.len(), said });
             }
         }
         self.client.unassign().map_err(|source| self.error(source))?;
