@@ -8,7 +8,6 @@ mod fields;
 mod file;
 mod ids;
 mod report;
-mod sse;
 mod tally;
 mod topic;
 

@@ -6,20 +6,21 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use spillway_service::kafka::KafkaSettings;
-use spillway_service::secret::{Address, Secret};
 use spillway_service::settings::{self, Environment, Problems, Section, Size};
 use spillway_spool::{Codec, WhenFull};
 
 use crate::circuit::Policy;
 use crate::inflight::Window;
 use crate::kafka::RESERVED_OPTIONS;
-use crate::pointer::Pointer;
 
 mod rules;
+mod source;
 #[cfg(test)]
 mod tests;
 
 pub use rules::{RuleConfig, RulesConfig};
+use source::source;
+pub use source::{FileConfig, HttpConfig, ProxyConfig, SourceConfig, SourceKind};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]
@@ -46,76 +47,6 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// Level, or list of `target=level`.
     pub log_level: String,
-}
-
-/// Where records come from.
-#[derive(Debug, Clone)]
-pub struct SourceConfig {
-    /// Value of the `spillway-source` header.
-    pub name: String,
-    /// Pointer to the upstream's own id.
-    pub id: Option<Pointer>,
-    /// Pointer to the Kafka key.
-    pub key: Option<Pointer>,
-    /// Longest record; a longer one is dropped and counted.
-    pub max_record_bytes: usize,
-    /// What is read.
-    pub kind: SourceKind,
-}
-
-impl SourceConfig {
-    /// How long the very first connection may fail before the daemon gives up; zero for ever.
-    #[must_use]
-    pub fn start_timeout(&self) -> Duration {
-        match &self.kind {
-            SourceKind::HttpNdjson(http) => http.start_timeout,
-            SourceKind::File(_) => FILE_START_TIMEOUT,
-        }
-    }
-
-    /// Whether the source can go on where it stopped.
-    #[must_use]
-    pub fn can_resume(&self) -> bool {
-        matches!(self.kind, SourceKind::File(_))
-    }
-}
-
-/// A file that is not there at the start is most likely a mistake in its path.
-const FILE_START_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What is read.
-#[derive(Debug, Clone)]
-pub enum SourceKind {
-    /// Newline-delimited JSON over HTTP.
-    HttpNdjson(HttpConfig),
-    /// Lines of a file.
-    File(FileConfig),
-}
-
-/// An HTTP stream.
-#[derive(Debug, Clone)]
-pub struct HttpConfig {
-    /// Address; its query may carry a token.
-    pub url: Address,
-    /// Bearer token.
-    pub bearer_token: Option<Secret>,
-    /// Longest wait for a connection and for the response's head.
-    pub connect_timeout: Duration,
-    /// Longest silence before the connection counts as dead; zero for no limit.
-    pub idle_timeout: Duration,
-    /// Longest wait for the very first connection before the daemon gives up; zero for no limit.
-    pub start_timeout: Duration,
-    /// Longest wait between two attempts to reconnect.
-    pub reconnect_max: Duration,
-}
-
-/// A file.
-#[derive(Debug, Clone)]
-pub struct FileConfig {
-    /// Its path.
-    pub path: PathBuf,
-    /// Wait for more at the end, instead of finishing.
-    pub follow: bool,
 }
 
 /// Where records go.
@@ -192,11 +123,8 @@ impl Config {
     /// What an operator should know about the configuration although it is valid.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let token = |source: &SourceConfig| match &source.kind {
-            SourceKind::HttpNdjson(http) => http.bearer_token.as_ref().and_then(Secret::warning),
-            SourceKind::File(_) => None,
-        };
-        self.sources.iter().filter_map(token).chain(self.kafka.settings.warnings()).collect()
+        let sources = self.sources.iter().flat_map(SourceConfig::warnings);
+        sources.chain(self.kafka.settings.warnings()).collect()
     }
 
     /// Reads the file at `path`.
@@ -255,68 +183,6 @@ fn sources(root: &Section<'_>) -> Vec<SourceConfig> {
         sources.push(read);
     }
     sources
-}
-
-fn source(section: &Section<'_>) -> SourceConfig {
-    let kinds = [("http_ndjson", "http_ndjson"), ("file", "file")];
-    if !section.has("type") {
-        section.problem("type", "missing; add it, for example: type = \"http_ndjson\"");
-    }
-    let name = section.choice("type", &kinds);
-    let kind = match name {
-        "file" => SourceKind::File(FileConfig {
-            path: section.require("path", "\"/var/log/events.ndjson\""),
-            follow: section.get("follow", true),
-        }),
-        _ => SourceKind::HttpNdjson(http(section)),
-    };
-    let given: String = section.get("name", name.to_owned());
-    if given.is_empty() || given.len() > 100 {
-        section.problem("name", "must have 1 to 100 characters");
-    }
-    let Size(max) = section.within("max_record_bytes", Size(1 << 20), Size(1 << 10)..=Size(15 << 20));
-    SourceConfig {
-        name: given,
-        id: pointer(section, "id"),
-        key: pointer(section, "key"),
-        max_record_bytes: to_usize(max),
-        kind,
-    }
-}
-
-fn http(section: &Section<'_>) -> HttpConfig {
-    let url: String = section.require("url", "\"https://stream.example.org/events\"");
-    let https = url.starts_with("https://");
-    if !url.is_empty() && !https && !url.starts_with("http://") {
-        section.problem("url", "must begin with http:// or https://");
-    }
-    let url = Address::new(url);
-    if url.has_user() {
-        section.problem(
-            "url",
-            "must not hold a user name or password; use bearer_token_file or bearer_token_credential",
-        );
-    }
-    if https && !cfg!(feature = "tls") {
-        section.problem("url", "https needs a spillwayd built with --features tls");
-    }
-    HttpConfig {
-        url,
-        bearer_token: section.secret("bearer_token"),
-        connect_timeout: section.get("connect_timeout", Duration::from_secs(10)),
-        idle_timeout: section.get("idle_timeout", Duration::from_secs(60)),
-        start_timeout: section.get("start_timeout", Duration::from_secs(15)),
-        reconnect_max: section.get("reconnect_max", Duration::from_secs(30)),
-    }
-}
-
-fn pointer(section: &Section<'_>, key: &str) -> Option<Pointer> {
-    let text: String = section.optional(key)?;
-    let parsed = Pointer::parse(&text);
-    if parsed.is_none() {
-        section.problem(key, "must be a JSON pointer, such as \"/data/id\"");
-    }
-    parsed
 }
 
 fn kafka(section: &Section<'_>) -> KafkaConfig {

@@ -25,6 +25,23 @@ pub enum Cursor {
         /// The first byte that was not read.
         offset: u64,
     },
+    /// A stream of server-sent events.
+    Sse {
+        /// The id of the last event.
+        last_event_id: String,
+    },
+    /// A Jetstream server.
+    Jetstream {
+        /// The time of the last event, unix microseconds.
+        time_us: u64,
+        /// The server: the times of others differ a little.
+        host: String,
+    },
+    /// A stream without places, of which only the time is known.
+    Time {
+        /// When the last record was received, unix milliseconds.
+        received_ms: i64,
+    },
 }
 
 /// The frontier of one source.

@@ -1,8 +1,12 @@
 //! What the daemon says of its health: the breaker's state and its changes, the disk, the upstream.
 //! Each part has one writer; everybody reads.
 
+mod stream;
+
+pub use stream::{StreamStatus, StreamView};
+
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +14,6 @@ use serde::Serialize;
 
 use crate::circuit::{State, Transition};
 use crate::ledger::unix_ms;
-use crate::sources::Oddities;
 
 /// Changes of the breaker that are kept for the status.
 const KEPT_TRANSITIONS: usize = 200;
@@ -125,74 +128,6 @@ impl StorageView {
         let news = held.is_some() != problem.is_some();
         *held = problem;
         news
-    }
-}
-
-/// The upstream. Writer: stream.
-#[derive(Debug, Default)]
-pub struct StreamView {
-    connected: AtomicBool,
-    ended: AtomicBool,
-    connects: AtomicU64,
-    torn: AtomicU64,
-    too_long: AtomicU64,
-    keep_alives: AtomicU64,
-    last_error: Mutex<Option<String>>,
-}
-
-/// A copy of what is known of the upstream.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct StreamStatus {
-    /// Whether it is connected.
-    pub connected: bool,
-    /// Whether its input has ended for good.
-    pub ended: bool,
-    /// Connections made since the start.
-    pub connects: u64,
-    /// Torn last lines: never emitted.
-    pub torn: u64,
-    /// Lines over the limit: dropped before they were records.
-    pub too_long: u64,
-    /// Empty lines.
-    pub keep_alives: u64,
-    /// Why it was disconnected last.
-    pub last_error: Option<String>,
-}
-
-impl StreamView {
-    /// What is known now.
-    #[must_use]
-    pub fn status(&self) -> StreamStatus {
-        StreamStatus {
-            connected: self.connected.load(Ordering::Relaxed),
-            ended: self.ended.load(Ordering::Relaxed),
-            connects: self.connects.load(Ordering::Relaxed),
-            torn: self.torn.load(Ordering::Relaxed),
-            too_long: self.too_long.load(Ordering::Relaxed),
-            keep_alives: self.keep_alives.load(Ordering::Relaxed),
-            last_error: lock(&self.last_error).clone(),
-        }
-    }
-
-    pub(crate) fn connected(&self) {
-        self.connected.store(true, Ordering::Relaxed);
-        self.connects.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn disconnected(&self, cause: &str) {
-        self.connected.store(false, Ordering::Relaxed);
-        *lock(&self.last_error) = Some(cause.to_owned());
-    }
-
-    pub(crate) fn ended(&self) {
-        self.connected.store(false, Ordering::Relaxed);
-        self.ended.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn oddities(&self, odd: Oddities) {
-        self.torn.store(odd.torn, Ordering::Relaxed);
-        self.too_long.store(odd.too_long, Ordering::Relaxed);
-        self.keep_alives.store(odd.keep_alives, Ordering::Relaxed);
     }
 }
 

@@ -1,6 +1,8 @@
 //! The daemon's metrics, all in this file: names, units and help. They are read off one [`Status`] at
 //! each scrape, so that the figures of a scrape belong together and nothing is counted twice.
 
+mod sources;
+
 use std::fmt;
 
 use prometheus_client::collector::Collector;
@@ -12,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use crate::circuit::State;
 use crate::ledger::{Counts, DeadPlace, Dropped};
-use crate::status::{SourceStatus, Status};
+use crate::status::Status;
 
 /// The status in the Prometheus text format.
 ///
@@ -88,7 +90,7 @@ impl Collector for Snapshot {
         ] {
             gauge(&mut encoder, name, help, value)?;
         }
-        sources(&mut encoder, &self.0.sources)?;
+        sources::encode(&mut encoder, &self.0.sources)?;
         breaker(&mut encoder, self.0.breaker)?;
         dead_letters(&mut encoder, counts)?;
         dropped(&mut encoder, &counts.dropped, &spool.dropped_oldest)
@@ -103,41 +105,6 @@ fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
     let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
     metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
-}
-
-/// A figure of one source.
-type OfSource = fn(&SourceStatus) -> u64;
-
-const SOURCE_COUNTERS: [(&str, &str, OfSource); 6] = [
-    ("source_received_records", "Records taken from the upstream", |s| s.received),
-    ("source_received_bytes", "Bytes of the records taken from the upstream", |s| s.received_bytes),
-    ("source_connects", "Connections made to the upstream", |s| s.stream.connects),
-    ("source_torn_lines", "Torn last lines, never emitted", |s| s.stream.torn),
-    ("source_too_long_lines", "Lines over the limit, dropped", |s| s.stream.too_long),
-    ("source_keep_alives", "Empty lines", |s| s.stream.keep_alives),
-];
-
-const SOURCE_GAUGES: [(&str, &str, OfSource); 1] =
-    [("source_connected", "1 while the upstream is connected", |s| u64::from(s.stream.connected))];
-
-/// One series a source.
-fn sources(encoder: &mut DescriptorEncoder<'_>, sources: &[SourceStatus]) -> fmt::Result {
-    for (name, help, value) in SOURCE_COUNTERS {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-        for source in sources {
-            let label = [("source", source.name.as_str())];
-            ConstCounter::new(value(source)).encode(family.encode_family(&label)?)?;
-        }
-    }
-    for (name, help, value) in SOURCE_GAUGES {
-        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-        for source in sources {
-            let label = [("source", source.name.as_str())];
-            let value = i64::try_from(value(source)).unwrap_or(i64::MAX);
-            ConstGauge::new(value).encode(family.encode_family(&label)?)?;
-        }
-    }
-    Ok(())
 }
 
 /// One series a state, 1 for the one it is in.

@@ -146,7 +146,7 @@ impl Daemon {
             sources: config.sources.iter().map(|source| source.name.clone()).collect(),
             id_prefix: format!("{}-{}", config.id, next_run(&spool)?),
         };
-        let resumes: Vec<bool> = config.sources.iter().map(SourceConfig::can_resume).collect();
+        let resumes: Vec<bool> = config.sources.iter().map(SourceConfig::keeps_cursor).collect();
         let ledger = Ledger::new(&resumes);
         let (sender, queue) = queue::queue(config.queue.max_records, config.queue.max_bytes);
         let (signals, signals_out) = bounded(SIGNALS_MAX);

@@ -33,14 +33,13 @@ pub(crate) fn open_sources(config: &Config, spool: &Spool) -> Result<Vec<Source>
 
 fn open(config: &SourceConfig, spool: &Spool) -> Result<Source, StartError> {
     let max_line = config.max_record_bytes;
+    // A source without a cursor costs no look into the spool.
+    let cursor = if config.keeps_cursor() { kept(spool, &config.name)? } else { None };
     match &config.kind {
-        SourceKind::HttpNdjson(http) => {
-            HttpSource::new(http.clone(), max_line).map(Source::Http).map_err(StartError::Client)
-        }
-        SourceKind::File(file) => {
-            let cursor = kept(spool, &config.name)?;
-            Ok(Source::File(FileSource::new(file.clone(), max_line, cursor)))
-        }
+        SourceKind::Http(http) => HttpSource::new(&config.name, (**http).clone(), max_line, cursor)
+            .map(Source::Http)
+            .map_err(StartError::Client),
+        SourceKind::File(file) => Ok(Source::File(FileSource::new(file.clone(), max_line, cursor))),
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::Path;
 use spillway_daemon::Config;
 use spillway_daemon::config::{HttpConfig, SourceKind};
 use spillway_daemon::rules::{self, Account, AccountError, ApplyError, Complaint, Owner, Plan, TooMany};
+use spillway_daemon::sources::notices::Dialect;
+use spillway_daemon::sources::service::Framing;
 use spillway_service::errors::chain;
 use spillway_service::exit::Exit;
 
@@ -153,12 +155,16 @@ fn read(path: &Path) -> Result<Config, Failure> {
 /// The account of the source that reads X's stream: the one of that name, or the only one it can be.
 fn account(config: &Config, name: Option<&str>) -> Result<Account, Failure> {
     let named = config.sources.iter().filter(|source| name.is_none_or(|name| source.name == name));
-    let streams: Vec<&HttpConfig> = named
+    let mut streams: Vec<&HttpConfig> = named
         .filter_map(|source| match &source.kind {
-            SourceKind::HttpNdjson(http) => Some(http),
-            SourceKind::File(_) => None,
+            SourceKind::Http(http) if http.service.framing == Framing::Ndjson => Some(&**http),
+            SourceKind::Http(_) | SourceKind::File(_) => None,
         })
         .collect();
+    let is_x = |http: &&HttpConfig| http.service.notices == Dialect::X;
+    if streams.iter().any(is_x) {
+        streams.retain(is_x);
+    }
     match streams[..] {
         [http] => Ok(Account::new(http)?),
         [] => Err(Failure::NoAccount),

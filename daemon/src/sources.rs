@@ -1,10 +1,18 @@
 //! Sources: what the stream task reads. A source turns its upstream into lines; it knows nothing of
-//! queues, ids or Kafka.
+//! queues or Kafka.
 
+pub mod event_time;
 pub mod fair;
 pub mod file;
+pub mod gaps;
 pub mod http;
+pub mod intake;
 pub mod ndjson;
+pub mod notices;
+pub mod overlap;
+pub mod reconnect;
+pub mod service;
+pub mod sse;
 
 pub use file::FileSource;
 pub use http::HttpSource;
@@ -14,28 +22,34 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::frontier::Cursor;
+use intake::Tally;
+use reconnect::Cause;
 
 /// What a source says.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Event {
-    /// Whole lines, without their ends, in order.
+    /// Whole records, in order.
     Lines(Vec<Line>),
     /// Connected, or open.
     Connected,
     /// Disconnected; the next call waits and connects again.
-    Disconnected {
-        /// Why, for the operator.
-        cause: String,
-        /// Whether an operator has to act: trying again will not help.
-        refused: bool,
-        /// How long the next call waits before it tries again.
-        retry_in: Duration,
-    },
+    Disconnected(Disconnect),
     /// The input has ended for good.
     Ended,
 }
 
-/// A whole line.
+/// The end of a connection, or a failed attempt at one.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Disconnect {
+    /// Why.
+    pub cause: Cause,
+    /// Why, in words for the operator.
+    pub detail: String,
+    /// How long the next call waits before it tries again.
+    pub retry_in: Duration,
+}
+
+/// A whole record.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Line {
     /// Its bytes.
@@ -46,21 +60,32 @@ pub struct Line {
     pub cursor: Option<Cursor>,
 }
 
-/// What a source met besides lines.
+/// What a framer met besides records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Oddities {
-    /// Torn lines at the end of a connection or file; never emitted.
+    /// Torn records at the end of a connection or file; never emitted.
     pub torn: u64,
-    /// Lines over the limit; dropped.
+    /// Records over the limit; dropped.
     pub too_long: u64,
-    /// Empty lines: keep-alives.
+    /// Empty lines and comments: keep-alives.
     pub keep_alives: u64,
+}
+
+/// What a source met, since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Met {
+    /// Bytes read, as they were before any compression.
+    pub bytes: u64,
+    /// Besides records.
+    pub odd: Oddities,
+    /// Among the records.
+    pub tally: Tally,
 }
 
 /// One of the sources.
 #[derive(Debug)]
 pub enum Source {
-    /// NDJSON over HTTP.
+    /// Records over HTTP.
     Http(HttpSource),
     /// Lines of a file.
     File(FileSource),
@@ -77,12 +102,12 @@ impl Source {
         }
     }
 
-    /// What it met besides lines, since the start.
+    /// What it met, since the start.
     #[must_use]
-    pub fn oddities(&self) -> Oddities {
+    pub fn met(&self) -> Met {
         match self {
-            Self::Http(source) => source.oddities(),
-            Self::File(source) => source.oddities(),
+            Self::Http(source) => source.met(),
+            Self::File(source) => source.met(),
         }
     }
 }

@@ -36,7 +36,7 @@ impl Account {
         let token = self.dir.path().join("token");
         std::fs::write(&token, TOKEN).unwrap();
         let mut text = format!(
-            "[source]\ntype = 'http_ndjson'\nurl = '{}'\nbearer_token_file = '{}'\n\
+            "[source]\ntype = 'x_filtered_stream'\nurl = '{}'\nbearer_token_file = '{}'\n\
              [kafka]\nbrokers = '127.0.0.1:9'\ntopic = 't'\n[spool]\ndir = '/nowhere'\n[rules]\nsettle = '50ms'{limits}\n",
             self.x.url,
             token.display()
@@ -193,18 +193,25 @@ fn a_limit_that_only_x_knows_is_told() {
 }
 
 #[test]
-fn of_several_sources_one_is_named() {
+fn of_several_sources_the_one_that_reads_x_is_asked() {
     let account = Account::new(10, &[("a", None)]);
     account.write("", &[]);
-    let text = std::fs::read_to_string(account.path()).unwrap();
-    let first = text.replace("[source]", "[[source]]\nname = 'x'");
-    let second = "[[source]]\nname = 'y'\ntype = 'http_ndjson'\nurl = 'http://127.0.0.1:9/'\n";
-    std::fs::write(account.path(), format!("{second}{first}")).unwrap();
+    let text = std::fs::read_to_string(account.path()).unwrap().replace("[source]", "[[source]]\nname = 'x'");
+    let other = "[[source]]\nname = 'y'\ntype = 'http_ndjson'\nurl = 'http://127.0.0.1:9/'\n";
+    std::fs::write(account.path(), format!("{other}{text}")).unwrap();
+    assert_eq!(account.run(&["list"]).code, 0);
+    assert_eq!(account.run(&["list", "--source", "z"]).code, 78);
+
+    let token = account.dir.path().join("token");
+    let second = format!(
+        "[[source]]\nname = 'w'\ntype = 'x_filtered_stream'\nurl = 'http://127.0.0.1:9/'\nbearer_token_file = '{}'\n",
+        token.display()
+    );
+    std::fs::write(account.path(), format!("{second}{text}")).unwrap();
     let answer = account.run(&["list"]);
     assert_eq!(answer.code, 64);
     assert!(answer.err.contains("--source"), "{}", answer.err);
     assert_eq!(account.run(&["list", "--source", "x"]).code, 0);
-    assert_eq!(account.run(&["list", "--source", "z"]).code, 78);
 }
 
 #[test]

@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 
-use super::sse::Events;
 use super::{Damage, Input, InputError, Item, Progress};
-use crate::sources::ndjson::Framer;
+use crate::sources::{Oddities, ndjson, sse};
 
 /// Longest record; a longer one is left out and counted.
 const RECORD_MAX_BYTES: usize = 64 << 20;
@@ -62,20 +61,24 @@ impl FileInput {
     }
 
     fn lines(&mut self, visit: &mut dyn FnMut(Item<'_>, Progress)) -> io::Result<Damage> {
-        let mut framer = Framer::new(RECORD_MAX_BYTES);
+        let mut framer = ndjson::Framer::new(RECORD_MAX_BYTES);
         self.chunks(|chunk, progress| framer.push(chunk, |line, _| visit(item(&line), progress)))?;
         if let Some(line) = framer.finish() {
             visit(item(&line), Progress { done: self.length, total: self.length, is_bytes: true });
         }
-        let odd = framer.oddities();
-        Ok(Damage { torn: odd.torn, too_long: odd.too_long })
+        Ok(damage(framer.oddities()))
     }
 
     fn events(&mut self, visit: &mut dyn FnMut(Item<'_>, Progress)) -> io::Result<Damage> {
-        let mut events = Events::new(RECORD_MAX_BYTES);
-        self.chunks(|chunk, progress| events.push(&chunk, |data| visit(item(data), progress)))?;
-        Ok(events.finish())
+        let mut framer = sse::Framer::new(RECORD_MAX_BYTES);
+        self.chunks(|chunk, progress| framer.push(&chunk, |event| visit(item(&event.data), progress)))?;
+        framer.finish();
+        Ok(damage(framer.oddities()))
     }
+}
+
+fn damage(odd: Oddities) -> Damage {
+    Damage { torn: odd.torn, too_long: odd.too_long }
 }
 
 fn item(value: &[u8]) -> Item<'_> {

@@ -3,7 +3,6 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use reqwest::header::{CONTENT_TYPE, HeaderMap};
-use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use spillway_service::errors::chain;
@@ -13,7 +12,7 @@ use spillway_service::units::{show_duration, show_time};
 
 use super::Rule;
 use crate::config::{HttpConfig, RuleConfig};
-use crate::sources::http::choose_cryptography;
+use crate::sources::http::{ClientError, client};
 
 /// Longest wait for an answer; X takes seconds for a thousand rules.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -55,8 +54,8 @@ pub enum Kind {
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// There is no HTTP client.
-    #[error("cannot set up an HTTP client")]
-    Client(#[source] reqwest::Error),
+    #[error("cannot ask X")]
+    Client(#[from] ClientError),
     /// No answer.
     #[error("X cannot be reached at {url}: {cause}")]
     Unreachable {
@@ -181,17 +180,9 @@ impl Account {
     /// The account that the source of `config` reads from: the rules are below the stream's own address.
     ///
     /// # Errors
-    /// When the TLS setup fails.
+    /// When the proxy or the CA file cannot be used, or the TLS setup fails.
     pub fn new(config: &HttpConfig) -> Result<Self, AccountError> {
-        choose_cryptography();
-        let client = Client::builder()
-            .connect_timeout(config.connect_timeout)
-            .timeout(TIMEOUT)
-            // A token goes to the address of the configuration and nowhere else.
-            .redirect(Policy::none())
-            .user_agent(concat!("spillwayd/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(AccountError::Client)?;
+        let client = client::build(config)?;
         let stream = config.url.reveal().split(['?', '#']).next().unwrap_or_default();
         let url = format!("{}/rules", stream.trim_end_matches('/'));
         Ok(Self { client, url, token: config.bearer_token.clone() })
@@ -251,7 +242,7 @@ impl Account {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token.reveal());
         }
-        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let response = request.timeout(TIMEOUT).send().await.map_err(|error| self.unreachable(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = self.body(response).await?;
         let answer: Result<Answer, _> = serde_json::from_slice(&body);

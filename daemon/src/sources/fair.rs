@@ -111,7 +111,7 @@ mod tests {
                     continue;
                 }
                 Event::Connected => {}
-                Event::Disconnected { cause, .. } => panic!("{cause}"),
+                Event::Disconnected(disconnect) => panic!("{disconnect:?}"),
             }
             fair.go_on(heard.index, heard.source);
         }

@@ -15,8 +15,10 @@ use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 use tokio::time::Instant;
 
+use super::intake::Tally;
 use super::ndjson::Framer;
-use super::{Event, Line, Oddities};
+use super::reconnect::Cause;
+use super::{Disconnect, Event, Line, Met, Oddities};
 use crate::config::FileConfig;
 use crate::frontier::Cursor;
 
@@ -38,6 +40,8 @@ pub struct FileSource {
     retry_at: Instant,
     waits: ExponentialBackoff,
     ended: bool,
+    /// Bytes read since the start.
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -77,6 +81,7 @@ impl FileSource {
             retry_at: Instant::now(),
             waits,
             ended: false,
+            bytes: 0,
         }
     }
 
@@ -115,9 +120,13 @@ impl FileSource {
         }
     }
 
-    /// What was met besides lines.
+    /// What was met, since the start.
     #[must_use]
-    pub fn oddities(&self) -> Oddities {
+    pub fn met(&self) -> Met {
+        Met { bytes: self.bytes, odd: self.oddities(), tally: Tally::default() }
+    }
+
+    fn oddities(&self) -> Oddities {
         let now = self.framer.oddities();
         Oddities {
             torn: self.before.torn + now.torn,
@@ -155,17 +164,18 @@ impl FileSource {
             // What the framer holds is read again.
             self.resume = Some(open.cursor(open.start + self.framer.line_begin()));
         }
-        Event::Disconnected {
-            cause: format!("cannot read {}: {error}", self.config.path.display()),
-            refused: false,
+        Event::Disconnected(Disconnect {
+            cause: Cause::Network,
+            detail: format!("cannot read {}: {error}", self.config.path.display()),
             retry_in,
-        }
+        })
     }
 
     fn frame(&mut self) -> Vec<Line> {
         let chunk = self.buffer.split().freeze();
         let Some(open) = &mut self.open else { return Vec::new() };
         open.read += chunk.len() as u64;
+        self.bytes += chunk.len() as u64;
         let mut lines: Vec<Line> = Vec::new();
         let mut durable_at = None;
         self.framer.push(chunk, |bytes, place| {
@@ -238,7 +248,7 @@ mod tests {
                 }
                 Event::Ended => return (lines, cursor),
                 Event::Connected => {}
-                Event::Disconnected { cause, .. } => panic!("{cause}"),
+                Event::Disconnected(Disconnect { detail, .. }) => panic!("{detail}"),
             }
         }
     }
@@ -296,6 +306,6 @@ mod tests {
         assert_eq!(read_all(&mut torn).await.0.len(), 1);
         assert_eq!(torn.oddities().torn, 1);
         let mut missing = source(Path::new("/nonexistent/events"), false, None);
-        assert!(matches!(missing.next().await, Event::Disconnected { .. }));
+        assert!(matches!(missing.next().await, Event::Disconnected(_)));
     }
 }

@@ -1,195 +1,355 @@
-//! Newline-delimited JSON over HTTP: one long response, read chunk by chunk, and connected again when it
-//! ends.
+//! A stream over HTTP: one long response of lines or server-sent events, read chunk by chunk, and
+//! connected again when it ends, by the service's own rules.
 //!
-//! A connection that gave data is followed by a new attempt at once; failures in a row wait longer and
-//! longer, with jitter, up to a limit. A refusal (401, 403, 404 and other 4xx) is told as such and is
-//! not hammered. `Retry-After` is obeyed.
+//! Where the service can go on, it is asked to: by `Last-Event-ID`, or by the minutes of the gap
+//! (`backfill_minutes`). A refusal (401, 403, 404, 409 and other 4xx) is told as such and not hammered.
+//! A redirect that leads to another host does not get the token.
 
+mod answer;
+pub(crate) mod client;
+
+use std::collections::hash_map::RandomState;
 use std::error::Error as _;
-use std::time::Duration;
+use std::hash::BuildHasher;
+use std::time::{Duration, SystemTime};
 
-use backoff::ExponentialBackoff;
-use backoff::backoff::Backoff;
-use reqwest::header::{ACCEPT, RETRY_AFTER};
-use reqwest::{Client, Response, StatusCode};
+use bytes::Bytes;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::{Client, RequestBuilder, Response};
 use spillway_service::errors::chain;
 use tokio::time::Instant;
 
-use super::ndjson::Framer;
-use super::{Event, Line, Oddities};
+pub use client::{ClientError, choose_cryptography};
+
+use super::gaps::Coverage;
+use super::intake::{Intake, Reading};
+use super::reconnect::{Cause, Schedule};
+use super::service::Framing;
+use super::{Disconnect, Event, Line, Met, Oddities, ndjson, sse};
 use crate::config::HttpConfig;
+use crate::frontier::Cursor;
+use crate::ledger::unix_ms;
 
-/// After a refusal: an operator has to act, so there is no hurry.
-const REFUSED_WAIT: Duration = Duration::from_secs(60);
-/// The longest `Retry-After` that is obeyed, so that a broken header cannot stop the stream for a day.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(15 * 60);
-const FIRST_WAIT: Duration = Duration::from_millis(250);
-
-/// Why there is no HTTP client.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot set up an HTTP client")]
-pub struct ClientError(#[source] reqwest::Error);
+const LAST_EVENT_ID: &str = "last-event-id";
+/// A connection that lasted so long has worked, even if it gave nothing.
+const WORKED_AFTER: Duration = Duration::from_secs(30);
+/// Longest id that is kept across restarts: the spool's store for cursors is for small values.
+const CURSOR_ID_BYTES_MAX: usize = 1536;
+const MINUTE_MS: i64 = 60_000;
+/// X serves at most so much again.
+const BACKFILL_MINUTES_MAX: i64 = 5;
 
 /// The source.
 #[derive(Debug)]
 pub struct HttpSource {
     client: Client,
     config: HttpConfig,
+    name: String,
     framer: Framer,
+    intake: Intake,
     state: State,
-    waits: ExponentialBackoff,
+    schedule: Schedule,
+    bytes: u64,
+    long_id_told: bool,
+}
+
+#[derive(Debug)]
+enum Framer {
+    Ndjson(ndjson::Framer),
+    Sse(sse::Framer),
 }
 
 #[derive(Debug)]
 enum State {
     /// Connect at this time.
     Waiting(Instant),
-    /// Reading. `gave` says whether the connection has given a line.
-    Streaming { response: Response, gave: bool },
+    /// Reading.
+    Streaming(Stream),
     /// The response has ended; tell so at the next call.
-    Broken { cause: String, gave: bool },
+    Broken { cause: Cause, detail: String, worked: bool },
+}
+
+#[derive(Debug)]
+struct Stream {
+    response: Response,
+    since: Instant,
+    /// When the connection counts as dead, if nothing comes.
+    stalled_at: Option<Instant>,
+    /// It has given a record.
+    gave: bool,
+}
+
+impl Stream {
+    fn worked(&self) -> bool {
+        self.gave || self.since.elapsed() >= WORKED_AFTER
+    }
+
+    /// The next piece of the body, or why there is none. Cancel safety: a piece is taken in the last step,
+    /// and the deadline outlasts a call that is dropped.
+    async fn chunk(&mut self, idle: Duration) -> Result<Bytes, (Cause, String)> {
+        let read = if idle.is_zero() {
+            self.response.chunk().await
+        } else {
+            let deadline = *self.stalled_at.get_or_insert_with(|| Instant::now() + idle);
+            match tokio::time::timeout_at(deadline, self.response.chunk()).await {
+                Ok(read) => read,
+                Err(_) => return Err((Cause::Stall, format!("nothing came for {idle:?}"))),
+            }
+        };
+        self.stalled_at = None;
+        match read {
+            Ok(Some(chunk)) => Ok(chunk),
+            Ok(None) => Err((Cause::Ended, "the upstream ended the response".to_owned())),
+            Err(error) => Err((Cause::Network, describe(&error))),
+        }
+    }
 }
 
 impl HttpSource {
-    /// A source that connects at the first call of [`Self::next`].
+    /// A source that connects at the first call of [`Self::next`] and goes on at `resume`.
     ///
     /// # Errors
-    /// When the TLS setup fails.
-    pub fn new(config: HttpConfig, max_line: usize) -> Result<Self, ClientError> {
-        choose_cryptography();
-        let mut client = Client::builder()
-            .connect_timeout(config.connect_timeout)
-            .user_agent(concat!("spillwayd/", env!("CARGO_PKG_VERSION")))
-            .tcp_keepalive(Duration::from_secs(30));
-        if !config.idle_timeout.is_zero() {
-            client = client.read_timeout(config.idle_timeout);
+    /// When the client cannot be set up.
+    pub fn new(
+        name: &str,
+        config: HttpConfig,
+        max_record: usize,
+        resume: Option<Cursor>,
+    ) -> Result<Self, ClientError> {
+        let service = config.service;
+        let mut framer = match service.framing {
+            Framing::Ndjson => Framer::Ndjson(ndjson::Framer::new(max_record)),
+            Framing::Sse => Framer::Sse(sse::Framer::new(max_record)),
+        };
+        let mut last_received_ms = None;
+        match (resume, &mut framer) {
+            (Some(Cursor::Sse { last_event_id }), Framer::Sse(framer)) => framer.resume(last_event_id.into()),
+            (Some(Cursor::Time { received_ms }), _) => last_received_ms = Some(received_ms),
+            // A cursor of another kind of source: this one was configured under its name later.
+            _ => {}
         }
-        let waits = ExponentialBackoff {
-            initial_interval: FIRST_WAIT,
-            current_interval: FIRST_WAIT,
-            max_interval: config.reconnect_max,
-            multiplier: 2.0,
-            randomization_factor: 0.3,
-            max_elapsed_time: None,
-            ..ExponentialBackoff::default()
+        let reading = Reading {
+            source: name.to_owned(),
+            id: config.id.clone(),
+            time: config.time.clone(),
+            ids_by_type: service.ids_by_type,
+            notices: service.notices,
+            produce_notices: config.produce_notices,
         };
         Ok(Self {
-            client: client.build().map_err(ClientError)?,
-            framer: Framer::new(max_line),
+            client: client::build(&config)?,
+            name: name.to_owned(),
+            framer,
+            intake: Intake::new(reading, last_received_ms),
             state: State::Waiting(Instant::now()),
+            // Only to spread clients: any number that differs between processes will do.
+            schedule: Schedule::new(config.plan, RandomState::new().hash_one(name)),
             config,
-            waits,
+            bytes: 0,
+            long_id_told: false,
         })
     }
 
     /// See [`super::Source::next`]. Cancel safety: the state changes only between the awaits.
     pub async fn next(&mut self) -> Event {
         loop {
-            match &mut self.state {
+            let read = match &mut self.state {
                 State::Waiting(until) => {
                     tokio::time::sleep_until(*until).await;
                     return self.connect().await;
                 }
-                State::Broken { cause, gave } => {
-                    let (cause, gave) = (std::mem::take(cause), *gave);
-                    return self.wait_after_drop(cause, gave);
+                State::Broken { cause, detail, worked } => {
+                    let (cause, detail, worked) = (*cause, std::mem::take(detail), *worked);
+                    return self.wait(cause, detail, worked, None);
                 }
-                State::Streaming { response, gave } => {
-                    let ended = match response.chunk().await {
-                        Ok(Some(chunk)) => {
-                            let mut lines = Vec::new();
-                            self.framer
-                                .push(chunk, |bytes, _| lines.push(Line { bytes, id: None, cursor: None }));
-                            if lines.is_empty() {
-                                continue;
-                            }
-                            *gave = true;
-                            return Event::Lines(lines);
-                        }
-                        Ok(None) => "the upstream ended the response".to_owned(),
-                        Err(error) => describe(&error),
-                    };
-                    let gave = *gave;
-                    self.state = State::Broken { cause: ended, gave };
-                    if let Some(bytes) = self.framer.finish() {
-                        return Event::Lines(vec![Line { bytes, id: None, cursor: None }]);
-                    }
-                }
+                State::Streaming(stream) => stream.chunk(self.config.idle_timeout).await,
+            };
+            let lines = match read {
+                Ok(chunk) => self.take(chunk),
+                Err((cause, detail)) => self.broke(cause, detail),
+            };
+            if !lines.is_empty() {
+                return Event::Lines(lines);
             }
         }
     }
 
-    /// What was met besides lines.
+    /// What was met, since the start.
     #[must_use]
-    pub fn oddities(&self) -> Oddities {
-        self.framer.oddities()
+    pub fn met(&self) -> Met {
+        Met { bytes: self.bytes, odd: self.oddities(), tally: self.intake.tally() }
+    }
+
+    fn oddities(&self) -> Oddities {
+        match &self.framer {
+            Framer::Ndjson(framer) => framer.oddities(),
+            Framer::Sse(framer) => framer.oddities(),
+        }
     }
 
     async fn connect(&mut self) -> Event {
-        let mut request = self
-            .client
-            .get(self.config.url.reveal())
-            .header(ACCEPT, "application/x-ndjson, application/json;q=0.9, */*;q=0.1");
+        let (request, coverage) = self.request();
+        let answered = tokio::time::timeout(self.config.connect_timeout, request.send()).await;
+        let response = match answered {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return self.wait(Cause::Network, describe(&error), false, None),
+            Err(_) => {
+                let detail = format!("no answer within {:?}", self.config.connect_timeout);
+                return self.wait(Cause::Network, detail, false, None);
+            }
+        };
+        let status = response.status();
+        if !status.is_success() {
+            let told = answer::told(response.headers(), SystemTime::now());
+            let detail = answer::describe(status, self.config.service.name);
+            return self.wait(answer::cause(status), detail, false, told);
+        }
+        if let Some(detail) = self.wrong_type(&response) {
+            return self.wait(Cause::Refused, detail, false, None);
+        }
+        self.intake.connected(coverage);
+        let since = Instant::now();
+        self.state = State::Streaming(Stream { response, since, stalled_at: None, gave: false });
+        Event::Connected
+    }
+
+    /// The request for the stream, and what its answer will give of the time since the last one.
+    fn request(&self) -> (RequestBuilder, Coverage) {
+        let (url, since) = self.backfill();
+        let mut request = self.client.get(url).header(ACCEPT, self.accepts());
         if let Some(token) = &self.config.bearer_token {
             request = request.bearer_auth(token.reveal());
         }
-        let answered = tokio::time::timeout(self.config.connect_timeout, request.send()).await;
-        match answered {
-            Ok(Ok(response)) if response.status().is_success() => {
-                self.state = State::Streaming { response, gave: false };
-                Event::Connected
+        let last_id = match &self.framer {
+            Framer::Sse(framer) if !framer.last_id().is_empty() => {
+                HeaderValue::from_bytes(framer.last_id()).ok()
             }
-            Ok(Ok(response)) => self.wait_after_status(&response),
-            Ok(Err(error)) => self.wait_longer(describe(&error)),
-            Err(_) => self.wait_longer(format!("no answer within {:?}", self.config.connect_timeout)),
+            _ => None,
+        };
+        match (last_id, since) {
+            (Some(id), _) => (request.header(LAST_EVENT_ID, id), Coverage::Full),
+            (None, Some(since_ms)) => (request, Coverage::Since(since_ms)),
+            (None, None) => (request, Coverage::None),
         }
     }
 
-    fn wait_after_status(&mut self, response: &Response) -> Event {
-        let status = response.status();
-        let cause = format!("the upstream answered {status}");
-        let temporary = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_EARLY, StatusCode::TOO_MANY_REQUESTS];
-        if status.is_client_error() && !temporary.contains(&status) {
-            return self.wait(cause, true, REFUSED_WAIT);
-        }
-        let told = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|v| v.to_str().ok()?.parse().ok())
-            .map(Duration::from_secs);
-        match told {
-            Some(told) => self.wait(cause, false, told.min(RETRY_AFTER_MAX)),
-            None => self.wait_longer(cause),
+    fn accepts(&self) -> &'static str {
+        match self.framer {
+            Framer::Ndjson(_) => "application/x-ndjson, application/json;q=0.9, */*;q=0.1",
+            Framer::Sse(_) => "text/event-stream",
         }
     }
 
-    fn wait_after_drop(&mut self, cause: String, gave: bool) -> Event {
-        if gave {
-            self.waits.reset();
-            return self.wait(cause, false, Duration::ZERO);
+    /// The address, with the minutes since the last record where the service serves them again.
+    fn backfill(&self) -> (String, Option<i64>) {
+        let url = self.config.url.reveal().to_owned();
+        let Some(last_ms) = self.intake.last_received_ms().filter(|_| self.config.backfill) else {
+            return (url, None);
+        };
+        let now = now_ms();
+        let minutes = backfill_minutes(now.saturating_sub(last_ms));
+        let joint = if url.contains('?') { '&' } else { '?' };
+        (format!("{url}{joint}backfill_minutes={minutes}"), Some(now - minutes * MINUTE_MS))
+    }
+
+    /// A page instead of a stream of events, as proxies and servers give for a wrong address.
+    fn wrong_type(&self, response: &Response) -> Option<String> {
+        let Framer::Sse(_) = self.framer else { return None };
+        let given = response.headers().get(CONTENT_TYPE)?.to_str().ok()?;
+        let is_right = given.trim_start().to_ascii_lowercase().starts_with("text/event-stream");
+        (!is_right).then(|| {
+            format!("the upstream answered with {given:?} instead of text/event-stream; check source.url")
+        })
+    }
+
+    fn take(&mut self, chunk: Bytes) -> Vec<Line> {
+        self.bytes += chunk.len() as u64;
+        let now = now_ms();
+        let Self { framer, intake, .. } = self;
+        let (mut lines, mut last_id, mut retry) = (Vec::new(), Bytes::new(), None);
+        match framer {
+            Framer::Ndjson(framer) => {
+                framer.push(chunk, |bytes, _| lines.extend(intake.take(b"", bytes, now)))
+            }
+            Framer::Sse(framer) => {
+                framer.push(&chunk, |event| {
+                    if let Some(line) = intake.take(event.name, event.data, now) {
+                        last_id = event.last_id.clone();
+                        lines.push(line);
+                    }
+                });
+                retry = framer.take_retry();
+            }
         }
-        self.wait_longer(cause)
+        if let Some(retry) = retry {
+            self.schedule.retry(retry);
+        }
+        self.seal(&mut lines, &last_id, now);
+        if let State::Streaming(stream) = &mut self.state {
+            stream.gave |= !lines.is_empty();
+            if stream.worked() {
+                self.schedule.worked();
+            }
+        }
+        lines
     }
 
-    fn wait_longer(&mut self, cause: String) -> Event {
-        let wait = self.waits.next_backoff().unwrap_or(self.config.reconnect_max);
-        self.wait(cause, false, wait)
+    /// Gives the last of the lines the cursor: one for all of them, a restart repeats at most so much.
+    fn seal(&mut self, lines: &mut [Line], last_id: &Bytes, now: i64) {
+        let Some(last) = lines.last_mut() else { return };
+        self.intake.newest(last, now);
+        if !self.config.service.resume.keeps_cursor() {
+            return;
+        }
+        last.cursor = match std::str::from_utf8(last_id) {
+            Ok(id) if id.is_empty() => Some(Cursor::Time { received_ms: now }),
+            Ok(id) if id.len() <= CURSOR_ID_BYTES_MAX => Some(Cursor::Sse { last_event_id: id.to_owned() }),
+            _ => {
+                self.tell_long_id(last_id.len());
+                None
+            }
+        };
     }
 
-    fn wait(&mut self, cause: String, refused: bool, retry_in: Duration) -> Event {
+    fn tell_long_id(&mut self, bytes: usize) {
+        if !std::mem::replace(&mut self.long_id_told, true) {
+            tracing::warn!(event = "source_id_not_kept", source = %self.name, bytes, "the upstream's event ids are too long, or no UTF-8, to be kept across restarts");
+        }
+    }
+
+    /// The connection has ended: gives the last line if it is whole, and tells the end at the next call.
+    fn broke(&mut self, cause: Cause, detail: String) -> Vec<Line> {
+        let last = match &mut self.framer {
+            Framer::Ndjson(framer) => framer.finish(),
+            Framer::Sse(framer) => {
+                framer.finish();
+                None
+            }
+        };
+        let now = now_ms();
+        let mut lines: Vec<Line> =
+            last.and_then(|bytes| self.intake.take(b"", bytes, now)).into_iter().collect();
+        self.seal(&mut lines, &Bytes::new(), now);
+        let worked = !lines.is_empty() || matches!(&self.state, State::Streaming(stream) if stream.worked());
+        let cause = self.intake.announced().unwrap_or(cause);
+        self.state = State::Broken { cause, detail, worked };
+        lines
+    }
+
+    fn wait(&mut self, cause: Cause, detail: String, worked: bool, told: Option<Duration>) -> Event {
+        let retry_in = self.schedule.wait(cause, worked, told);
         self.state = State::Waiting(Instant::now() + retry_in);
-        Event::Disconnected { cause, refused, retry_in }
+        Event::Disconnected(Disconnect { cause, detail, retry_in })
     }
 }
 
-/// Chooses the cryptography for HTTPS, which must be done before the first client of a process is built;
-/// whoever chose before keeps the choice. Does nothing in a build without TLS.
-pub fn choose_cryptography() {
-    #[cfg(feature = "tls")]
-    {
-        // An error means that it was chosen already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-    }
+/// The minutes of a gap, rounded up, as far as they are served again.
+fn backfill_minutes(gap_ms: i64) -> i64 {
+    (gap_ms.max(0).saturating_add(MINUTE_MS - 1) / MINUTE_MS).clamp(1, BACKFILL_MINUTES_MAX)
+}
+
+fn now_ms() -> i64 {
+    i64::try_from(unix_ms()).unwrap_or(i64::MAX)
 }
 
 /// The error with its causes and without the address, which may carry a secret.
@@ -200,4 +360,18 @@ fn describe(error: &reqwest::Error) -> String {
         _ => "the connection broke",
     };
     error.source().map_or_else(|| what.to_owned(), |cause| format!("{what}: {}", chain(cause)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_minutes_of_a_gap_are_rounded_up_to_what_is_served() {
+        let of =
+            [(-5, 1), (0, 1), (1, 1), (60_000, 1), (60_001, 2), (299_999, 5), (300_001, 5), (i64::MAX, 5)];
+        for (gap_ms, minutes) in of {
+            assert_eq!(backfill_minutes(gap_ms), minutes, "{gap_ms}");
+        }
+    }
 }

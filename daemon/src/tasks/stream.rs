@@ -16,7 +16,7 @@ use crate::queue::Sender;
 use crate::record::{Record, Seq, SourceIndex};
 use crate::shutdown::Shutdown;
 use crate::sources::fair::{Fair, Heard};
-use crate::sources::{Event, Line, Source};
+use crate::sources::{Disconnect, Event, Line, Source};
 
 /// How long the first record may wait for Kafka's first sign of life; then an outage at the start is
 /// handled as any other.
@@ -119,7 +119,7 @@ impl Stream {
 
     async fn apply(&mut self, index: usize, source: &Source, event: Event) -> Option<End> {
         let view = self.view(index);
-        view.oddities(source.oddities());
+        view.met(source.met());
         match event {
             Event::Lines(lines) => self.take(index, lines).await,
             Event::Connected => {
@@ -127,9 +127,7 @@ impl Stream {
                 self.origins[index].ever_connected = true;
                 tracing::info!(event = "source_connected", source = %self.config(index).name, "the upstream is connected");
             }
-            Event::Disconnected { cause, refused, retry_in } => {
-                return self.disconnected(index, &cause, refused, retry_in);
-            }
+            Event::Disconnected(disconnect) => return self.disconnected(index, &disconnect),
             Event::Ended => {
                 view.ended();
                 self.origins[index].ever_connected = true;
@@ -139,8 +137,10 @@ impl Stream {
         None
     }
 
-    fn disconnected(&mut self, index: usize, cause: &str, refused: bool, retry_in: Duration) -> Option<End> {
-        self.view(index).disconnected(cause);
+    fn disconnected(&mut self, index: usize, disconnect: &Disconnect) -> Option<End> {
+        let Disconnect { cause: kind, detail: cause, retry_in } = disconnect;
+        let (refused, retry_in) = (kind.needs_operator(), *retry_in);
+        self.view(index).disconnected(*kind, cause);
         let patience = self.config(index).start_timeout();
         let hopeless = refused || (!patience.is_zero() && self.started.elapsed() + retry_in >= patience);
         let origin = &mut self.origins[index];
@@ -155,7 +155,7 @@ impl Stream {
         } else if gives_up {
             tracing::error!(event = "source_unreachable", %source, cause, retry_ms, "the upstream could not be reached since the start; check its address; the other sources go on");
         } else {
-            tracing::warn!(event = "source_disconnected", %source, cause, retry_ms, "the upstream is disconnected; connecting again");
+            tracing::warn!(event = "source_disconnected", %source, kind = kind.name(), cause, retry_ms, "the upstream is disconnected; connecting again");
         }
         None
     }
