@@ -15,10 +15,12 @@ use crate::kafka::RESERVED_OPTIONS;
 use crate::routes::Routes;
 
 mod route;
+mod rules;
 mod source;
 #[cfg(test)]
 mod tests;
 
+pub use rules::{RuleConfig, RulesConfig};
 use source::source;
 pub use source::{FileConfig, HttpConfig, ProxyConfig, SourceConfig, SourceKind};
 
@@ -29,6 +31,8 @@ pub struct Config {
     pub id: String,
     /// Where records come from: one or more, each with a name of its own.
     pub sources: Vec<SourceConfig>,
+    /// What X's filtered stream shall match.
+    pub rules: RulesConfig,
     /// Where they go.
     pub kafka: KafkaConfig,
     /// Which of them go to which topic.
@@ -151,6 +155,7 @@ fn build(root: &Section<'_>) -> Config {
         id: daemon.get("id", host_name()),
         routes: route::routes(root, &kafka, &sources),
         sources,
+        rules: rules::read(root),
         kafka,
         queue: queue(&root.section("queue")),
         delivery: delivery(&root.section("delivery")),

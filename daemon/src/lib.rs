@@ -6,6 +6,7 @@
 
 mod admin;
 pub mod circuit;
+pub mod compare;
 pub mod config;
 pub mod control;
 pub mod dead;
@@ -26,6 +27,7 @@ pub mod record;
 mod resume;
 pub mod ring;
 pub mod routes;
+pub mod rules;
 pub mod shutdown;
 pub mod silence;
 pub mod skips;

@@ -1,6 +1,9 @@
 //! The program `spillwayd`: arguments, configuration, logging, run, exit code.
 
 mod cli;
+mod compare_command;
+mod plain;
+mod rules_commands;
 mod signals;
 mod spool_commands;
 
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
         Command::Run { config } => run(&config),
         Command::Check { config } => check(&config),
         Command::Spool(command) => spool_commands::run(&command),
+        Command::Rules(command) => rules_commands::run(&command),
+        Command::Compare(command) => compare_command::run(&command),
     };
     exit.into()
 }

@@ -38,6 +38,12 @@ impl Pointer {
     }
 }
 
+impl fmt::Display for Pointer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|step| write!(f, "/{}", step.replace('~', "~0").replace('/', "~1")))
+    }
+}
+
 /// The values at `pointers` in the JSON text `json`: strings as they are, numbers and booleans as they
 /// are written. `None` for what is absent, is no scalar, or comes after the text stops being JSON.
 pub fn extract<const N: usize>(json: &[u8], pointers: [Option<&Pointer>; N]) -> [Option<String>; N] {
@@ -248,6 +254,7 @@ mod tests {
     fn escapes_of_the_pointer() {
         assert_eq!(at(r#"{"a/b":{"~":1}}"#, "/a~1b/~0").as_deref(), Some("1"));
         assert_eq!(Pointer::parse("data"), None);
+        assert_eq!(Pointer::parse("/a~1b/~0").unwrap().to_string(), "/a~1b/~0");
     }
 
     proptest! {

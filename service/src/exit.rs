@@ -10,8 +10,12 @@ pub enum Exit {
     Success,
     /// Something failed that none of the others names (1).
     Failed,
+    /// A command that only looks has found something to do (2).
+    Changes,
     /// The command line is wrong (64).
     Usage,
+    /// An input cannot be read (66).
+    NoInput,
     /// The upstream cannot be reached (69).
     Unreachable,
     /// A listen address cannot be bound, for example a port in use (71).
@@ -35,7 +39,9 @@ impl Exit {
         match self {
             Self::Success => 0,
             Self::Failed => 1,
+            Self::Changes => 2,
             Self::Usage => 64,
+            Self::NoInput => 66,
             Self::Unreachable => 69,
             Self::Listen => 71,
             Self::CannotWrite => 73,

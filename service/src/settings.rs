@@ -106,10 +106,12 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn note(&self, offset: Option<usize>, key: &str, message: &str) {
-        let line = offset.map(|at| {
-            1 + self.text.as_bytes()[..at.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
-        });
+        let line = offset.map(|at| self.line_of(at));
         self.problems.borrow_mut().push(Problem { line, key: key.to_owned(), message: message.to_owned() });
+    }
+
+    fn line_of(&self, offset: usize) -> usize {
+        1 + self.text.as_bytes()[..offset.min(self.text.len())].iter().filter(|b| **b == b'\n').count()
     }
 
     /// A mistyped override that is silently ignored is worse than none.
@@ -153,6 +155,12 @@ impl<'a> Section<'a> {
     #[must_use]
     pub fn is_present(&self) -> bool {
         self.table.is_some()
+    }
+
+    /// The line of the file in which the section begins, from 1; `None` when it is not in the file.
+    #[must_use]
+    pub fn line(&self) -> Option<usize> {
+        self.start.map(|at| self.ctx.line_of(at))
     }
 
     /// Whether the section sets `key`, in the file or by the environment.

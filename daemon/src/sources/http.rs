@@ -6,7 +6,7 @@
 //! A redirect that leads to another host does not get the token.
 
 mod answer;
-mod client;
+pub(crate) mod client;
 
 use std::collections::hash_map::RandomState;
 use std::error::Error as _;

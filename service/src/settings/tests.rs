@@ -96,6 +96,18 @@ fn an_inline_secret_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn a_section_knows_its_line() {
+    let text = "[source]\nurl = 'u'\n\n[[route]]\ntopic = 'a'\n# between\n[[route]]\ntopic = 'b'\n";
+    let lines = parse("f.toml", text, &env(&[]), |root| {
+        let _: String = root.section("source").get("url", String::new());
+        let routes = root.sections("route");
+        let lines: Vec<_> = routes.iter().map(|r| (r.line(), r.get("topic", String::new()))).collect();
+        (root.section("absent").line(), lines)
+    });
+    assert_eq!(lines.unwrap(), (None, vec![(Some(4), "a".to_owned()), (Some(7), "b".to_owned())]));
+}
+
+#[test]
 fn a_table_may_be_there_once_or_several_times() {
     let urls = |text: &str, environment: &Environment| {
         let build = |root: &Section<'_>| -> Vec<String> {

@@ -44,7 +44,7 @@ pub enum ClientError {
 ///
 /// # Errors
 /// When the proxy or the CA file cannot be used, or the TLS setup fails.
-pub(super) fn build(config: &HttpConfig) -> Result<Client, ClientError> {
+pub(crate) fn build(config: &HttpConfig) -> Result<Client, ClientError> {
     choose_cryptography();
     let mut client = Client::builder()
         .connect_timeout(config.connect_timeout)
