@@ -4,6 +4,7 @@
 pub mod file;
 pub mod http;
 pub mod ndjson;
+pub mod websocket;
 
 pub use file::FileSource;
 pub use http::HttpSource;
