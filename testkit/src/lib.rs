@@ -24,6 +24,8 @@ pub mod cluster;
 pub mod damage;
 #[cfg(target_os = "linux")]
 pub mod disk;
+mod host;
+mod http;
 pub mod kafka;
 pub mod kcat;
 pub mod numbered;
@@ -31,6 +33,7 @@ pub mod oracle;
 pub mod program;
 pub mod rng;
 pub mod samples;
+mod shared;
 pub mod tweets;
 pub mod upstream;
 
