@@ -16,6 +16,12 @@ impl Pointer {
         let path = text.strip_prefix('/')?;
         Some(Self(path.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect()))
     }
+
+    /// The path made of these steps, taken as they are.
+    #[must_use]
+    pub fn of(steps: &[&str]) -> Self {
+        Self(steps.iter().map(|step| (*step).to_owned()).collect())
+    }
 }
 
 /// The values at `pointers` in the JSON text `json`: strings as they are, numbers and booleans as they

@@ -3,6 +3,7 @@
 
 pub mod file;
 pub mod http;
+pub mod jetstream;
 pub mod ndjson;
 pub mod websocket;
 

@@ -23,7 +23,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite;
-use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 
 pub use broken::Broken;
 pub use dial::{Connector, Dialling, SetupError};
@@ -69,7 +69,8 @@ impl Connection {
     /// Takes a stream over which the upgrade is done.
     #[cfg(test)]
     pub(crate) async fn upgraded(io: Box<dyn Io>, limits: Limits) -> Self {
-        let socket = WebSocketStream::from_raw_socket(Metered::new(io), Role::Client, Some(config(limits)));
+        let role = tungstenite::protocol::Role::Client;
+        let socket = WebSocketStream::from_raw_socket(Metered::new(io), role, Some(config(limits)));
         Self::new(socket.await, limits)
     }
 
