@@ -1,5 +1,7 @@
 //! A Jetstream subscription against the fake one: what is promised of it in `sources/jetstream.rs`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
+
 #[path = "jetstream/client.rs"]
 mod client;
 
@@ -132,7 +134,7 @@ async fn a_refused_upgrade_is_told_with_its_status_and_when_to_come_again() {
         "{broken:?}"
     );
     assert_eq!(client.try_open().await.unwrap_err().status(), Some(503));
-    assert_eq!(client.read(1).await.len(), 1);
+    assert!(!client.read(1).await.is_empty());
     let statuses: Vec<_> = server.connections().iter().map(|connection| connection.status).collect();
     assert_eq!(statuses, [401, 429, 503, 101]);
 }

@@ -122,7 +122,7 @@ impl Connection {
             tungstenite::Message::Text(text) => Some(Message { bytes: text.into(), is_binary: false }),
             tungstenite::Message::Binary(bytes) => Some(Message { bytes, is_binary: true }),
             tungstenite::Message::Close(frame) => {
-                self.goodbye = Some(frame.map_or((None, String::new()), described));
+                self.goodbye = Some(frame.as_ref().map_or((None, String::new()), described));
                 None
             }
             // Pings are answered by the library at its next read; pongs have done their work by coming.
@@ -155,7 +155,7 @@ impl Connection {
     }
 }
 
-fn described(frame: CloseFrame) -> (Option<u16>, String) {
+fn described(frame: &CloseFrame) -> (Option<u16>, String) {
     (Some(frame.code.into()), frame.reason.as_str().to_owned())
 }
 

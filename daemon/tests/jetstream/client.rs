@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The seed of this run, printed; `SPILLWAY_SEED` plays one again.
 #[expect(clippy::print_stderr, reason = "a failing run must be replayable")]
-pub fn seed() -> u64 {
+pub(crate) fn seed() -> u64 {
     let given = std::env::var("SPILLWAY_SEED").ok().and_then(|seed| seed.parse().ok());
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let seed = given.unwrap_or(u64::from(now.subsec_nanos()));
@@ -22,24 +22,24 @@ pub fn seed() -> u64 {
     seed
 }
 
-pub struct Client {
+pub(crate) struct Client {
     instances: Vec<Address>,
-    pub collections: Vec<String>,
-    pub compress: bool,
-    pub token: Option<String>,
-    pub silence: Duration,
+    pub(crate) collections: Vec<String>,
+    pub(crate) compress: bool,
+    pub(crate) token: Option<String>,
+    pub(crate) silence: Duration,
     subscription: Option<Subscription>,
     is_open: bool,
     /// Where it goes on after a restart.
     place: Option<Place>,
     /// Connections that ended or were not made.
-    pub faults: u64,
-    pub gaps: Vec<Gap>,
-    pub ids: Vec<String>,
+    pub(crate) faults: u64,
+    pub(crate) gaps: Vec<Gap>,
+    pub(crate) ids: Vec<String>,
 }
 
 impl Client {
-    pub fn new(servers: &[&Jetstream]) -> Self {
+    pub(crate) fn new(servers: &[&Jetstream]) -> Self {
         Self {
             instances: servers.iter().map(|server| Address::new(server.url())).collect(),
             collections: Vec::new(),
@@ -79,6 +79,7 @@ impl Client {
             bearer_token: self.token.clone().map(Secret::new),
             connect_timeout: Duration::from_secs(10),
             proxy: None,
+            uses_tls: false,
             ca_file: None,
             limits: Limits { message_bytes: limit, silence: Some(self.silence) },
         };
@@ -89,44 +90,44 @@ impl Client {
         Subscription::new(Connector::new(dialling).unwrap(), resume, dictionary, record_max, limit)
     }
 
-    pub fn too_long(&self) -> u64 {
+    pub(crate) fn too_long(&self) -> u64 {
         self.subscription.as_ref().map_or(0, Subscription::too_long)
     }
 
     /// Forgets all but the last place, as a process that dies.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         (self.subscription, self.is_open) = (None, false);
     }
 
-    pub fn resume_at(&mut self, place: Option<Place>) {
+    pub(crate) fn resume_at(&mut self, place: Option<Place>) {
         self.place = place;
         self.restart();
     }
 
-    pub async fn try_open(&mut self) -> Result<(), Broken> {
+    pub(crate) async fn try_open(&mut self) -> Result<(), Broken> {
         self.restart();
         let opened = self.subscription().connect().await;
         self.is_open = opened.is_ok();
         opened
     }
 
-    pub async fn open(&mut self) {
+    pub(crate) async fn open(&mut self) {
         self.try_open().await.unwrap();
     }
 
-    pub async fn one_batch(&mut self) -> Result<Vec<Record>, Broken> {
+    pub(crate) async fn one_batch(&mut self) -> Result<Vec<Record>, Broken> {
         let records = self.subscription().next().await;
         self.is_open = records.is_ok();
         records
     }
 
     /// Waits until the connection has ended.
-    pub async fn broken(&mut self) {
+    pub(crate) async fn broken(&mut self) {
         while tokio::time::timeout(PATIENCE, self.one_batch()).await.unwrap().is_ok() {}
     }
 
     /// The next records, after as many attempts as it takes.
-    pub async fn some(&mut self) -> Vec<Record> {
+    pub(crate) async fn some(&mut self) -> Vec<Record> {
         let records = tokio::time::timeout(PATIENCE, self.attempt());
         let records = records.await.expect("nothing came for too long");
         for record in &records {
@@ -151,7 +152,7 @@ impl Client {
         }
     }
 
-    pub async fn read(&mut self, records: usize) -> Vec<Record> {
+    pub(crate) async fn read(&mut self, records: usize) -> Vec<Record> {
         let mut got = Vec::new();
         while got.len() < records {
             got.extend(self.some().await);

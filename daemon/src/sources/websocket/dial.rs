@@ -30,6 +30,8 @@ pub struct Dialling {
     pub connect_timeout: Duration,
     /// Proxy; none for a direct connection.
     pub proxy: Option<Proxy>,
+    /// Whether an address is `wss`. Without it nothing of TLS is set up: not every machine has roots.
+    pub uses_tls: bool,
     /// PEM file with roots that are trusted beside the platform's.
     pub ca_file: Option<PathBuf>,
     /// Limits of each connection.
@@ -74,7 +76,7 @@ pub struct Connector {
     proxy: Option<Proxy>,
     limits: Limits,
     #[cfg(feature = "tls")]
-    tls: Tls,
+    tls: Option<Tls>,
 }
 
 impl Connector {
@@ -104,7 +106,7 @@ impl Connector {
             proxy: dialling.proxy,
             limits: dialling.limits,
             #[cfg(feature = "tls")]
-            tls: Tls::new(dialling.ca_file.as_deref())?,
+            tls: dialling.uses_tls.then(|| Tls::new(dialling.ca_file.as_deref())).transpose()?,
         })
     }
 
@@ -153,7 +155,8 @@ impl Connector {
 
     #[cfg(feature = "tls")]
     async fn secure(&self, io: Box<dyn Io>, host: &str) -> Result<Box<dyn Io>, Broken> {
-        self.tls.wrap(io, host).await
+        let tls = self.tls.as_ref().ok_or(Broken::Address("it is wss, and TLS was not asked for"))?;
+        tls.wrap(io, host).await
     }
 
     #[cfg(not(feature = "tls"))]

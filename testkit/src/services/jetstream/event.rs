@@ -73,7 +73,7 @@ fn commit(
     rng: &mut Rng,
     size: Option<usize>,
 ) -> String {
-    let rev = tid((time_us / 1_000) << 10 | number % 1024, 13);
+    let rev = tid(((time_us / 1_000) << 10) | (number % 1024), 13);
     let rkey = tid(number.wrapping_mul(0x1_0000_0000_01b3), 13);
     let mut json =
         format!(r#"{{"did":"{did}","time_us":{time_us},"kind":"commit","commit":{{"rev":"{rev}","#);

@@ -20,18 +20,21 @@ pub(super) struct Filter {
 impl Filter {
     /// `None` when the server refuses it as a bad request.
     pub(super) fn read(request: &Request) -> Option<Self> {
-        let mut filter =
-            Self { is_compressed: request.header("socket-encoding") == Some("zstd"), ..Self::default() };
+        let number = |name| request.query(name).map(str::parse);
+        let mut filter = Self {
+            cursor: number("cursor").transpose().ok()?,
+            is_compressed: request.query("compress") == Some("true")
+                || request.header("socket-encoding") == Some("zstd"),
+            // As the service does: what is no number is no limit.
+            message_bytes_max: request.query("maxMessageSizeBytes").map_or(0, |max| max.parse().unwrap_or(0)),
+            ..Self::default()
+        };
         let query = request.target.split_once('?').map_or("", |(_, query)| query);
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let value = value.replace("%3A", ":").replace("%3a", ":").replace("%2A", "*");
+        for (name, value) in query.split('&').filter_map(|pair| pair.split_once('=')) {
+            let value = value.replace("%3A", ":").replace("%2A", "*");
             match name {
                 "wantedCollections" => filter.collections.push(value),
                 "wantedDids" => filter.dids.push(value),
-                "cursor" => filter.cursor = Some(value.parse().ok()?),
-                "compress" => filter.is_compressed |= value == "true",
-                "maxMessageSizeBytes" => filter.message_bytes_max = value.parse().unwrap_or(0),
                 _ => {}
             }
         }

@@ -227,7 +227,7 @@ impl Session {
                     Ok(n) if n > 0 => written += n,
                     _ => return (written, Err(End::ClientGone)),
                 },
-                frame = self.client.next() => if let Some(end) = heard(&self.shared, self.index, frame) {
+                frame = self.client.next() => if let Some(end) = heard(&self.shared, self.index, &frame) {
                     return (written, Err(end));
                 },
                 _ = self.script.changed() => if self.shared.lock().is_stopping {
@@ -250,7 +250,7 @@ impl Session {
             Ok(Some((Opcode::Ping, payload))) => Some(payload.clone()),
             _ => None,
         };
-        if let Some(end) = heard(&self.shared, self.index, frame) {
+        if let Some(end) = heard(&self.shared, self.index, &frame) {
             return Err(end);
         }
         match ping {
@@ -264,9 +264,10 @@ impl Session {
 fn heard(
     shared: &Shared<State>,
     index: usize,
-    frame: std::io::Result<Option<(Opcode, Vec<u8>)>>,
+    frame: &std::io::Result<Option<(Opcode, Vec<u8>)>>,
 ) -> Option<End> {
     let Ok(Some((opcode, _))) = frame else { return Some(End::ClientGone) };
+    let opcode = *opcode;
     shared.progress(|state| {
         state.connections[index].pongs += u64::from(opcode == Opcode::Pong);
         state.connections[index].pings += u64::from(opcode == Opcode::Ping);
