@@ -115,20 +115,25 @@ pub(crate) fn accept(request: &Request) -> Option<Vec<u8>> {
 
 /// Reads the frames of a client.
 #[derive(Debug)]
-pub(crate) struct ClientFrames<R> {
+pub struct ClientFrames<R> {
     reader: R,
     buffer: Vec<u8>,
 }
 
 impl<R: AsyncRead + Unpin> ClientFrames<R> {
-    pub(crate) fn new(reader: R) -> Self {
+    /// Reads them from `reader`, which stands after the upgrade.
+    #[must_use]
+    pub fn new(reader: R) -> Self {
         Self { reader, buffer: Vec::new() }
     }
 
     /// The next frame, unmasked; `None` when the client has gone, or sends what a client must not.
     ///
     /// Cancel safety: what was read stays in the buffer.
-    pub(crate) async fn next(&mut self) -> io::Result<Option<(Opcode, Vec<u8>)>> {
+    ///
+    /// # Errors
+    /// When reading fails.
+    pub async fn next(&mut self) -> io::Result<Option<(Opcode, Vec<u8>)>> {
         loop {
             match parse(&self.buffer) {
                 Parsed::Whole(opcode, payload, length) => {

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use spillway_testkit::services::jetstream::DICTIONARY;
-use spillway_testkit::services::websocket::{Opcode, close, frame, message};
+use spillway_testkit::services::websocket::{ClientFrames, Opcode, close, frame, message};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use super::dictionary::{Dictionary, Undecodable};
@@ -144,19 +144,37 @@ async fn a_long_message_that_comes_slowly_is_no_silence() {
 }
 
 #[tokio::test]
-async fn a_peer_that_pings_and_never_reads_cannot_stop_the_stream() {
+async fn a_peer_that_pings_and_never_reads_stops_nothing_and_fills_no_memory() {
     let (mut connection, peer) = pair(None, 1 << 10).await;
-    // Kept, so that it stays open, and never read: the pongs have nowhere to go.
-    let (_unread, mut peer) = tokio::io::split(peer);
+    let (answers, mut peer) = tokio::io::split(peer);
     let flood = async move {
         for _ in 0..20_000 {
             peer.write_all(&frame(Opcode::Ping, true, &[7; 125])).await.unwrap();
         }
+        peer.write_all(&frame(Opcode::Ping, true, b"the last")).await.unwrap();
         peer.write_all(&frame(Opcode::Text, true, b"{}")).await.unwrap();
         peer
     };
     let (message, _peer) = tokio::join!(connection.next(), flood);
     assert_eq!(&message.unwrap().bytes[..], b"{}");
+    // Now the peer reads: what was kept for it is little, and the answer to its last ping is there.
+    let mut answers = ClientFrames::new(answers);
+    let kept = async {
+        let mut kept = 0;
+        loop {
+            let (opcode, payload) = answers.next().await.unwrap().unwrap();
+            assert_eq!(opcode, Opcode::Pong);
+            if payload == b"the last" {
+                return kept;
+            }
+            kept += payload.len();
+        }
+    };
+    let kept = tokio::select! {
+        kept = kept => kept,
+        message = connection.next() => panic!("nothing more was sent: {message:?}"),
+    };
+    assert!((10_000..=ANSWERS_BYTES_MAX + (1 << 10)).contains(&kept), "{kept} bytes of pongs");
 }
 
 #[tokio::test]
