@@ -42,6 +42,12 @@ impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|step| write!(f, "/{}", step.replace('~', "~0").replace('/', "~1")))
     }
+
+    /// The path made of these steps, taken as they are.
+    #[must_use]
+    pub fn of(steps: &[&str]) -> Self {
+        Self(steps.iter().map(|step| (*step).to_owned()).collect())
+    }
 }
 
 /// The values at `pointers` in the JSON text `json`: strings as they are, numbers and booleans as they

@@ -7,12 +7,14 @@ pub mod file;
 pub mod gaps;
 pub mod http;
 pub mod intake;
+pub mod jetstream;
 pub mod ndjson;
 pub mod notices;
 pub mod overlap;
 pub mod reconnect;
 pub mod service;
 pub mod sse;
+pub mod websocket;
 
 pub use file::FileSource;
 pub use http::HttpSource;

@@ -10,6 +10,7 @@
 //! | [`cluster`] | a real Kafka cluster, to be killed, frozen and cut off |
 //! | [`disk`] | a disk whose power fails and whose space ends |
 //! | [`damage`] | bad disks and bad hands: random damage to a spool's files |
+//! | [`services`] | other streaming services, over HTTP and WebSocket |
 //! | [`oracle`] | what must have come out, counted the naive way from what went in |
 //! | [`numbered`] | a load of numbered records with checksums |
 //! | [`kcat`] | a reader that is another program |
@@ -26,6 +27,8 @@ pub mod cluster;
 pub mod damage;
 #[cfg(target_os = "linux")]
 pub mod disk;
+mod host;
+mod http;
 pub mod kafka;
 pub mod kcat;
 pub mod numbered;
@@ -33,6 +36,8 @@ pub mod oracle;
 pub mod program;
 pub mod rng;
 pub mod samples;
+pub mod services;
+mod shared;
 pub mod tweets;
 pub mod upstream;
 

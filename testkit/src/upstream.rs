@@ -5,9 +5,6 @@
 //! a record that was not wholly written when the connection ended is served again, whole, to the next
 //! one; so the sum of what [`Upstream::served`] counts is what a client that reads on must have.
 //!
-//! It speaks HTTP itself instead of through a library, because its point is to know which bytes the
-//! operating system has taken, and to end a connection at an exact byte.
-//!
 //! One connection at a time: a new one replaces the old one. The server runs on a thread of its own
 //! with a runtime of its own; the handle can be used from sync and async code and never blocks except
 //! in the `wait_…` functions.
@@ -23,12 +20,15 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 pub use control::{Connection, Cut, CutKind, End, Refusal};
 use control::{Shared, State};
 pub use feed::Feed;
+use server::Server;
+
+use crate::host::Host;
+pub use crate::host::StartError;
 
 /// Gets every record that has been wholly written, in order, without its line end.
 pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
@@ -79,28 +79,11 @@ impl std::fmt::Debug for Options {
     }
 }
 
-/// Why the upstream could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The address cannot be bound.
-    #[error("cannot listen on {address}")]
-    Listen {
-        /// The address.
-        address: SocketAddr,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// The runtime or its thread cannot be started.
-    #[error("cannot start the upstream's thread")]
-    Thread(#[source] std::io::Error),
-}
-
 /// A running upstream. It ends when this handle is dropped.
 #[derive(Debug)]
 pub struct Upstream {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
-    address: SocketAddr,
+    host: Host,
 }
 
 impl Upstream {
@@ -109,33 +92,23 @@ impl Upstream {
     /// # Errors
     /// When the address or a thread is not to be had.
     pub fn start(feed: Feed, options: Options) -> Result<Self, StartError> {
-        let address = options.listen;
-        let listener = std::net::TcpListener::bind(address).and_then(|listener| {
-            listener.set_nonblocking(true)?;
-            Ok((listener.local_addr()?, listener))
-        });
-        let (address, listener) = listener.map_err(|source| StartError::Listen { address, source })?;
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
         let shared = Arc::new(Shared::new(State::new(options.cuts.clone(), options.pause_at)));
-        let mine = Arc::clone(&shared);
-        let thread = std::thread::Builder::new()
-            .name("fake-upstream".into())
-            .spawn(move || runtime.block_on(server::run(listener, feed, options, mine)))
-            .map_err(StartError::Thread)?;
-        Ok(Self { shared, thread: Some(thread), address })
+        let listen = options.listen;
+        let server = Arc::new(Server::new(feed, options, Arc::clone(&shared)));
+        let host = Host::start(listen, "fake-upstream", move |socket| Arc::clone(&server).serve(socket))?;
+        Ok(Self { shared, host })
     }
 
     /// The address of the stream.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.address, http::STREAM_PATH)
+        format!("http://{}{}", self.host.address(), http::STREAM_PATH)
     }
 
     /// The socket's address.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.host.address()
     }
 
     /// Records wholly written to a connection so far.
@@ -216,9 +189,7 @@ impl Upstream {
 
     fn end(&mut self) {
         self.shared.change(|state| state.stopping = true);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.host.stop();
     }
 }
 

@@ -1,11 +1,7 @@
-//! What the handle and the server share: the script on one side, the progress on the other. Each
-//! change wakes whoever waits for one.
+//! What the handle and the server share: the script on one side, the progress on the other.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
-
-use tokio::sync::watch;
 
 /// How a connection is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +72,9 @@ pub struct Connection {
     pub ended: Option<(Instant, End)>,
 }
 
+/// What the handle and the server share.
+pub(super) type Shared = crate::shared::Shared<State>;
+
 /// Script and progress.
 #[derive(Debug)]
 pub(super) struct State {
@@ -139,55 +138,5 @@ impl State {
         } else {
             None
         }
-    }
-}
-
-#[derive(Debug)]
-pub(super) struct Shared {
-    state: Mutex<State>,
-    progressed: Condvar,
-    /// Counts changes of the script.
-    script: watch::Sender<u64>,
-}
-
-impl Shared {
-    pub(super) fn new(state: State) -> Self {
-        Self { state: Mutex::new(state), progressed: Condvar::new(), script: watch::Sender::new(0) }
-    }
-
-    /// The state is whole at every moment, even if a tap has panicked.
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Changes the script and wakes the server.
-    pub(super) fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
-        let result = change(&mut self.lock());
-        self.script.send_modify(|version| *version += 1);
-        self.progressed.notify_all();
-        result
-    }
-
-    /// Notes progress and wakes whoever waits for it.
-    pub(super) fn progress(&self, note: impl FnOnce(&mut State)) {
-        note(&mut self.lock());
-        self.progressed.notify_all();
-    }
-
-    /// Tells of every later change of the script.
-    pub(super) fn script(&self) -> watch::Receiver<u64> {
-        self.script.subscribe()
-    }
-
-    pub(super) fn wait(&self, deadline: Instant, reached: impl Fn(&State) -> bool) -> bool {
-        let mut state = self.lock();
-        while !reached(&state) {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return false;
-            }
-            (state, _) = self.progressed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner);
-        }
-        true
     }
 }

@@ -1,23 +1,21 @@
-//! Accepts connections, refuses those that the script or the request itself says, and hands the feed
-//! to the newest one.
+//! Refuses the requests that the script or the request itself says, and hands the feed to the newest
+//! connection.
 
-use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Mutex;
-use tokio::task::JoinSet;
 
 use super::control::{Connection, End, Refusal, Shared, State};
 use super::feed::{Feed, Feeder};
-use super::http::{self, Request};
 use super::stream::Streamer;
-use super::{Options, pace::Pacer};
+use super::{Options, http, pace::Pacer};
+use crate::http::Request;
 
 /// What every connection needs.
-struct Server {
+pub(super) struct Server {
     shared: Arc<Shared>,
     /// Held by the connection that streams.
     feeder: Mutex<Feeder>,
@@ -26,38 +24,18 @@ struct Server {
     keep_alive: std::time::Duration,
 }
 
-/// Serves until the script says stop, then ends every connection.
-pub(super) async fn run(listener: StdListener, feed: Feed, options: Options, shared: Arc<Shared>) {
-    // Fails only without a runtime, and this is inside of one.
-    let Ok(listener) = TcpListener::from_std(listener) else { return };
-    let mut script = shared.script();
-    let server = Arc::new(Server {
-        shared: Arc::clone(&shared),
-        feeder: Mutex::new(Feeder::new(feed, options.tap)),
-        token: options.token,
-        rate: options.rate,
-        keep_alive: options.keep_alive,
-    });
-    let mut connections = JoinSet::new();
-    while !shared.lock().stopping {
-        tokio::select! {
-            accepted = listener.accept() => if let Ok((socket, _)) = accepted {
-                let server = Arc::clone(&server);
-                connections.spawn(async move { server.serve(socket).await });
-            },
-            _ = script.changed() => {}
-            // Takes ended connections out of the set.
-            Some(_) = connections.join_next() => {}
+impl Server {
+    pub(super) fn new(feed: Feed, options: Options, shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            feeder: Mutex::new(Feeder::new(feed, options.tap)),
+            token: options.token,
+            rate: options.rate,
+            keep_alive: options.keep_alive,
         }
     }
-    drop(listener);
-    while connections.join_next().await.is_some() {}
-}
 
-impl Server {
-    async fn serve(&self, mut socket: TcpStream) {
-        // Small writes go out at once, as X's do.
-        let _ = socket.set_nodelay(true);
+    pub(super) async fn serve(self: Arc<Self>, mut socket: TcpStream) {
         let mut script = self.shared.script();
         let request = tokio::select! {
             request = Request::read(&mut socket) => request,
@@ -87,7 +65,7 @@ impl Server {
 
     /// Notes the connection, and whether it may stream.
     fn register(&self, state: &mut State, request: &Request) -> (usize, Option<Refusal>) {
-        let refusal = request.fault(self.token.as_deref()).or_else(|| state.refusals.pop_front());
+        let refusal = http::fault(request, self.token.as_deref()).or_else(|| state.refusals.pop_front());
         let now = Instant::now();
         let index = state.connections.len();
         state.connections.push(Connection {

@@ -1,7 +1,6 @@
 //! Streams to one connection. `plan` decides what comes next from the script, the clock and the feed,
 //! without I/O; the rest writes, and counts exactly what the operating system has taken.
 
-use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -11,8 +10,9 @@ use tokio::sync::watch;
 
 use super::control::{CutKind, End, Shared};
 use super::feed::{Feeder, Piece};
-use super::http::{LAST_CHUNK, STREAM_HEAD};
+use super::http::stream_head;
 use super::pace::Pacer;
+use crate::http::{LAST_CHUNK, chunk_head};
 
 /// Records are gathered into chunks of about this size when the rate allows: at full speed a system
 /// call for every record would be the limit.
@@ -58,7 +58,7 @@ impl<'a> Streamer<'a> {
 
     /// Streams until the connection ends, and says why it did.
     pub(super) async fn run(&mut self) -> End {
-        if let Err(end) = self.write(STREAM_HEAD).await.1 {
+        if let Err(end) = self.write(&stream_head()).await.1 {
             return end;
         }
         loop {
@@ -199,7 +199,7 @@ async fn gone(reader: &mut OwnedReadHalf) {
 /// One HTTP chunk with all the pieces, and for each piece the length up to its end.
 fn chunk(pieces: &[Piece]) -> (Vec<u8>, Vec<usize>) {
     let size: usize = pieces.iter().map(Piece::len).sum();
-    let mut wire = head(size);
+    let mut wire = chunk_head(size);
     let mut ends = Vec::with_capacity(pieces.len());
     for piece in pieces {
         wire.extend_from_slice(&piece.body);
@@ -212,14 +212,7 @@ fn chunk(pieces: &[Piece]) -> (Vec<u8>, Vec<usize>) {
 
 /// A chunk that ends after half of the piece.
 fn half(piece: &Piece) -> Vec<u8> {
-    let mut wire = head(piece.len());
+    let mut wire = chunk_head(piece.len());
     wire.extend_from_slice(&piece.body[..piece.body.len() / 2]);
-    wire
-}
-
-fn head(size: usize) -> Vec<u8> {
-    let mut wire = Vec::with_capacity(size + 16);
-    // Writing to a Vec cannot fail.
-    let _ = write!(wire, "{size:x}\r\n");
     wire
 }
