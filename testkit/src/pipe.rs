@@ -26,6 +26,16 @@ pub(crate) enum Broke<E> {
     Told(E),
 }
 
+impl<E> Broke<E> {
+    /// The end it comes to; `gone` is the one of a client that has gone away.
+    pub(crate) fn end(self, gone: E) -> E {
+        match self {
+            Self::Gone => gone,
+            Self::Told(end) => end,
+        }
+    }
+}
+
 /// What ended a wait.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Woke {

@@ -10,8 +10,12 @@
 //!
 //! A service has a log of numbered records that grows whether anybody listens or not. So what was
 //! served, what was missed, and what could be served again is known exactly: [`Service::history`] is
-//! what the oracle ([`crate::oracle::sources`]) judges by. Things go wrong by script ([`Faults`]) or by
-//! hand. [`crate::upstream`] is the simpler way to X's stream: a feed in which nothing is ever missed.
+//! what the oracle ([`crate::oracle::sources`]) judges by. What the operating system has taken is noted
+//! right after it has: a client that was quick waits for the note ([`Service::wait_served`],
+//! [`Service::wait_idle`]) before it asks.
+//!
+//! Things go wrong by script ([`Faults`]) or by hand. [`crate::upstream`] is the simpler way to X's
+//! stream: a feed in which nothing is ever missed.
 //!
 //! ```text
 //! handle (any thread)  --script-->  State  <--log, progress--  one session a connection (own thread)

@@ -127,7 +127,7 @@ impl Draft {
             text.push_str(rng.pick(&WORDS));
             text.push(' ');
         }
-        text.push_str("末");
+        text.push('末');
         Self { number, event_ms, unique, text }
     }
 

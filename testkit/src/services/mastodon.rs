@@ -53,7 +53,8 @@ impl Mastodon {
 
     /// The event's name for a record.
     fn name(&self, number: u64) -> &'static str {
-        let is = |every: u64| every > 0 && number % every == 0;
+        // 0 divides none of them: numbers begin with 1.
+        let is = |every: u64| number.is_multiple_of(every);
         if is(self.filters_every) {
             "filters_changed"
         } else if is(self.delete_every) {

@@ -12,7 +12,7 @@ use super::faults::{Close, Cut, Fault, Kind};
 use super::gzip::Gzip;
 use super::wire::{self, Encoder};
 use crate::http;
-use crate::pipe::{self, Broke, Pipe, Woke};
+use crate::pipe::{self, Pipe, Woke};
 use crate::shared::Shared;
 
 /// Records are gathered into writes of about this size.
@@ -298,11 +298,7 @@ impl<'a> Session<'a> {
         if outcome.is_ok() {
             self.last_write = Instant::now();
         }
-        let end = |broke| match broke {
-            Broke::Gone => End::ClientGone,
-            Broke::Told(end) => end,
-        };
-        (written, outcome.map_err(end))
+        (written, outcome.map_err(|broke| broke.end(End::ClientGone)))
     }
 
     /// Waits for the time, the script or the client; sends the keep-alive when it is its time.

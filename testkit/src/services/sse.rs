@@ -53,7 +53,8 @@ impl Dialect for Sse {
 
     fn compose(&self, draft: &Draft) -> (String, What, Bytes) {
         let id = draft.number.to_string();
-        let several = self.lines_every > 0 && draft.number % self.lines_every == 0;
+        // 0 divides none of them: numbers begin with 1.
+        let several = draft.number.is_multiple_of(self.lines_every);
         let gap = if several { "\n  " } else { "" };
         let body = format!(
             "{{{gap}\"id\":\"{id}\",{gap}\"time\":\"{}\",{gap}\"unique\":\"{:032x}\",{gap}\"text\":\"{}\"}}",

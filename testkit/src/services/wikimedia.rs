@@ -81,7 +81,8 @@ impl Dialect for Wikimedia {
     fn compose(&self, draft: &Draft) -> (String, What, Bytes) {
         let hex = format!("{:032x}", draft.unique);
         let id = format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]);
-        let canary = self.canary_every > 0 && draft.number % self.canary_every == 0;
+        // 0 divides none of them: numbers begin with 1.
+        let canary = draft.number.is_multiple_of(self.canary_every);
         let (what, domain) =
             if canary { (What::Canary, "canary") } else { (What::Event, "commons.wikimedia.org") };
         let (dt, n, seconds, text) = (draft.time(), draft.number, draft.event_ms / 1_000, &draft.text);

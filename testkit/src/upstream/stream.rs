@@ -10,7 +10,7 @@ use super::feed::{Feeder, Piece};
 use super::http::stream_head;
 use super::pace::Pacer;
 use crate::http::{LAST_CHUNK, chunk_head};
-use crate::pipe::{Broke, Close, Pipe, Woke};
+use crate::pipe::{Close, Pipe, Woke};
 
 /// Records are gathered into chunks of about this size when the rate allows: at full speed a system
 /// call for every record would be the limit.
@@ -139,7 +139,7 @@ impl<'a> Streamer<'a> {
         if outcome.is_ok() {
             self.last_write = Instant::now();
         }
-        (written, outcome.map_err(end_of))
+        (written, outcome.map_err(|broke| broke.end(End::ClientGone)))
     }
 
     /// Waits for the time, the script or the client; sends the keep-alive when it is its time.
@@ -163,13 +163,6 @@ impl<'a> Streamer<'a> {
         // The connection ends in any case.
         let _ = self.write(&rest).await;
         self.pipe.close(Close::Fin).await;
-    }
-}
-
-fn end_of(broke: Broke<End>) -> End {
-    match broke {
-        Broke::Gone => End::ClientGone,
-        Broke::Told(end) => end,
     }
 }
 

@@ -14,7 +14,7 @@ async fn stream(service: &Service) -> Stream {
     get(&service.url(), &[("accept-encoding", "gzip")]).await.unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_ends_in_three_ways() {
     let closes = [Close::Complete, Close::Fin, Close::Reset];
     let service = x((1..).zip(closes).map(|(n, close)| (n * 5, Kind::End(close))));
@@ -31,7 +31,7 @@ async fn a_connection_ends_in_three_ways() {
     assert_eq!(loses, [false, false, true]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_record_is_cut_where_the_script_says() {
     for (cut, close) in [(Cut::Middle, Close::Fin), (Cut::Letter, Close::Fin), (Cut::End, Close::Fin)] {
         let service = x([(3, Kind::Torn(cut, close))]);
@@ -44,11 +44,12 @@ async fn a_record_is_cut_where_the_script_says() {
         assert_eq!(std::str::from_utf8(&torn).is_err(), cut == Cut::Letter, "{cut:?}");
         // X does not serve it again.
         let next = stream(&service).await.records(1).await;
+        assert!(service.wait_served(4, WAIT));
         assert_eq!((numbers(&service, &next), service.missed()), (vec![5], vec![4]));
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stalled_stream_is_silent_and_then_goes_on() {
     let stall = Duration::from_millis(300);
     let service = x([(2, Kind::Stall(stall))]);
@@ -66,7 +67,7 @@ async fn a_stalled_stream_is_silent_and_then_goes_on() {
     assert_eq!(ends(&service), [End::ClientGone]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_throttled_stream_comes_in_pieces() {
     let pause = Duration::from_millis(5);
     let service = x([(0, Kind::Throttle { records: 2, piece: 40, pause })]);
@@ -85,7 +86,7 @@ impl Stream {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn requests_are_refused_for_a_while() {
     let service = x([
         (1, Kind::Refuse { status: 429, times: 1, wait_s: Some(7) }),
@@ -105,7 +106,7 @@ async fn requests_are_refused_for_a_while() {
     assert_eq!(get(&sse.url(), &[]).await.err().unwrap().headers["retry-after"], "9");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_are_large_repeated_and_out_of_time() {
     let size = 10 * 1024 * 1024;
     let hour = 3_600_000;
@@ -120,22 +121,26 @@ async fn records_are_large_repeated_and_out_of_time() {
     assert!((hour - 10_000..=hour).contains(&back), "{back}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_is_compressed_for_who_accepts_it() {
-    let service = x([(3, Kind::Gzip), (6, Kind::Torn(Cut::Middle, Close::Fin))]);
-    let (got, ending) = stream(&service).await.rest().await;
+    let faults = Faults::script([(3, Kind::Gzip), (6, Kind::Torn(Cut::Middle, Close::Fin))]);
+    let service = X::default().start(Options { faults, ..by_hand() }).unwrap();
+    let mut plain = stream(&service).await;
+    service.publish(3);
+    let (got, ending) = plain.rest().await;
     assert_eq!((got.len(), ending), (3, Ending::Complete));
     assert!(service.wait_idle(WAIT));
     drop(get(&service.url(), &[]).await.unwrap());
     let mut compressed = stream(&service).await;
     assert!(compressed.gzip.is_some());
+    service.publish(4);
     let (got, ending) = compressed.rest().await;
     assert_eq!((numbers(&service, &got), ending), (vec![4, 5, 6], Ending::Cut));
     let gzip: Vec<bool> = service.connections().iter().map(|connection| connection.gzip).collect();
     assert_eq!(gzip, [false, false, true]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_reader_is_cut_off() {
     let options = Options { backlog_max: Some(10), ..by_hand() };
     let service = X::default().start(options).unwrap();
@@ -148,7 +153,7 @@ async fn a_slow_reader_is_cut_off() {
     assert_eq!(ends(&service), [End::SlowReader]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopping_ends_streams_and_requests_that_are_held_back() {
     let service = X::default().start(by_hand()).unwrap();
     let mut open = get(&service.url(), &[]).await.unwrap();

@@ -3,7 +3,7 @@
 use super::super::mastodon::Mastodon;
 use super::*;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_is_needed_and_the_limit_is_told_as_a_time() {
     let service = Mastodon { token: Some("t".into()), ..Mastodon::default() }.start(by_hand()).unwrap();
     let missing = get(&service.url(), &[]).await.err().unwrap();
@@ -21,7 +21,7 @@ async fn a_token_is_needed_and_the_limit_is_told_as_a_time() {
     assert_eq!(get(&hashtag.replace("hashtag", "x"), &[]).await.err().unwrap().status, 404);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_greets_thumps_and_knows_four_kinds_of_events() {
     let mastodon = Mastodon { edit_every: 2, delete_every: 3, filters_every: 5, ..Mastodon::default() };
     let keep_alive = Duration::from_millis(30);

@@ -3,7 +3,7 @@
 use super::super::sse::Sse;
 use super::*;
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resume_goes_on_exactly_behind_the_last_id() {
     let sse = Sse { retry: Some(Duration::from_millis(1_234)), ..Sse::default() };
     let service = sse.start(by_hand()).unwrap();
@@ -21,7 +21,7 @@ async fn a_resume_goes_on_exactly_behind_the_last_id() {
     assert_eq!(get(&locked.url(), &[]).await.err().unwrap().status, 401);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_bytes_are_those_of_the_standard() {
     for line_end in ["\n", "\r\n", "\r"] {
         let retry = Some(Duration::from_millis(50));

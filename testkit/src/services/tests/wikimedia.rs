@@ -9,7 +9,7 @@ fn json(got: &Got) -> Value {
     serde_json::from_str(got.body()).unwrap()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resume_begins_with_the_same_millisecond_and_some_before() {
     let service = Wikimedia { overlap: 2, canary_every: 0 }.start(by_hand()).unwrap();
     let mut stream = get(&service.url(), &[]).await.unwrap();
@@ -38,11 +38,12 @@ async fn a_resume_begins_with_the_same_millisecond_and_some_before() {
     let first = same - 2;
     let wanted: Vec<u64> = (first..=9).collect();
     assert_eq!(numbers(&service, &stream.records(wanted.len()).await), wanted);
+    assert!(service.wait_served(7 + wanted.len() as u64, WAIT));
     assert!((2..=4).contains(&first) && service.missed().is_empty());
     assert_eq!(service.connections()[1].from, Some(first));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_begins_where_it_is_told() {
     let service = Wikimedia { overlap: 0, canary_every: 0 }.start(by_hand()).unwrap();
     for _ in 0..3 {
@@ -64,13 +65,14 @@ async fn a_stream_begins_where_it_is_told() {
     assert_eq!(get(&format!("{}?since=x", service.url()), &[]).await.err().unwrap().status, 400);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lines_have_no_ids_and_some_events_are_canaries() {
     let service = Wikimedia { overlap: 0, canary_every: 3 }.start(by_hand()).unwrap();
     let mut stream = get(&service.url(), &[("accept", "application/json")]).await.unwrap();
     service.publish(3);
     let got = stream.records(3).await;
     assert!(matches!(got[0], Got::Line(_)));
+    assert!(service.wait_served(3, WAIT));
     let domains: Vec<_> = got.iter().map(|got| json(got)["meta"]["domain"] == "canary").collect();
     assert_eq!(domains, [false, false, true]);
     assert_eq!(service.log()[2].what, What::Canary);
@@ -78,7 +80,7 @@ async fn lines_have_no_ids_and_some_events_are_canaries() {
     assert_eq!((verdict.messages, verdict.lost), (vec![3], vec![]));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_ends_when_its_time_is_up_and_an_error_is_an_event() {
     let connection_max = Some(Duration::from_millis(200));
     let service = Wikimedia::default().start(Options { connection_max, ..by_hand() }).unwrap();
