@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`tweets`] | the world: what people post, from a seed |
 //! | [`upstream`] | X's filtered stream over HTTP, with faults by script |
+//! | [`services`] | streaming services with their own ways to resume, and faults by script or seed |
 //! | [`kafka`] | a cluster that can be taken down, and a reader that sees all that is in a topic |
 //! | [`cluster`] | a real Kafka cluster, to be killed, frozen and cut off |
 //! | [`disk`] | a disk whose power fails and whose space ends |
@@ -33,6 +34,7 @@ pub mod kafka;
 pub mod kcat;
 pub mod numbered;
 pub mod oracle;
+mod pipe;
 pub mod program;
 pub mod rng;
 pub mod samples;

@@ -3,11 +3,13 @@
 //! daemon or the consumer.
 //!
 //! [`Recount`] says what the tables must hold, [`compare_delivery`] whether every record is in the
-//! topic, once, unchanged and in order. [`chaos`] judges a run with faults, in which some may be missing.
+//! topic, once, unchanged and in order. [`chaos`] judges a run with faults, in which some may be missing;
+//! [`sources`] what came of a streaming service that was resumed, or could not be.
 
 pub mod chaos;
 mod delivery;
 mod recount;
+pub mod sources;
 #[cfg(test)]
 mod tests;
 

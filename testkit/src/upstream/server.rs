@@ -85,9 +85,8 @@ impl Server {
         // The one before lets go as soon as it sees that it is no longer the current one.
         let mut feeder = self.feeder.lock().await;
         let pacer = Pacer::new(self.rate, Instant::now());
-        let mut streamer = Streamer::new(socket, &mut feeder, &self.shared, pacer, self.keep_alive, index);
+        let streamer = Streamer::new(socket, &mut feeder, &self.shared, pacer, self.keep_alive, index);
         let end = streamer.run().await;
-        drop(streamer);
         drop(feeder);
         self.shared.progress(|state| state.connections[index].ended = Some((Instant::now(), end)));
     }

@@ -3,16 +3,14 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::sync::watch;
 
 use super::control::{CutKind, End, Shared};
 use super::feed::{Feeder, Piece};
 use super::http::stream_head;
 use super::pace::Pacer;
 use crate::http::{LAST_CHUNK, chunk_head};
+use crate::pipe::{Close, Pipe, Woke};
 
 /// Records are gathered into chunks of about this size when the rate allows: at full speed a system
 /// call for every record would be the limit.
@@ -31,9 +29,7 @@ enum Step {
 }
 
 pub(super) struct Streamer<'a> {
-    reader: OwnedReadHalf,
-    writer: OwnedWriteHalf,
-    script: watch::Receiver<u64>,
+    pipe: Pipe,
     feeder: &'a mut Feeder,
     shared: &'a Shared,
     pacer: Pacer,
@@ -51,13 +47,12 @@ impl<'a> Streamer<'a> {
         keep_alive: Duration,
         index: usize,
     ) -> Self {
-        let (reader, writer) = socket.into_split();
-        let script = shared.script();
-        Self { reader, writer, script, feeder, shared, pacer, keep_alive, last_write: Instant::now(), index }
+        let pipe = Pipe::new(socket, shared.script());
+        Self { pipe, feeder, shared, pacer, keep_alive, last_write: Instant::now(), index }
     }
 
     /// Streams until the connection ends, and says why it did.
-    pub(super) async fn run(&mut self) -> End {
+    pub(super) async fn run(mut self) -> End {
         if let Err(end) = self.write(&stream_head()).await.1 {
             return end;
         }
@@ -139,61 +134,36 @@ impl<'a> Streamer<'a> {
 
     /// Writes `bytes`; returns how many were taken, and why it stopped if that is not all.
     async fn write(&mut self, bytes: &[u8]) -> (usize, Result<(), End>) {
-        let mut written = 0;
-        while written < bytes.len() {
-            // Each branch is cancel safe: a write that is cancelled has written nothing.
-            tokio::select! {
-                result = self.writer.write(&bytes[written..]) => match result {
-                    Ok(n) if n > 0 => written += n,
-                    _ => return (written, Err(End::ClientGone)),
-                },
-                () = gone(&mut self.reader) => return (written, Err(End::ClientGone)),
-                _ = self.script.changed() => if let Some(end) = self.shared.lock().must_end(self.index) {
-                    return (written, Err(end));
-                },
-            }
+        let (shared, index) = (self.shared, self.index);
+        let (written, outcome) = self.pipe.write(bytes, || shared.lock().must_end(index)).await;
+        if outcome.is_ok() {
+            self.last_write = Instant::now();
         }
-        self.last_write = Instant::now();
-        (written, Ok(()))
+        (written, outcome.map_err(|broke| broke.end(End::ClientGone)))
     }
 
     /// Waits for the time, the script or the client; sends the keep-alive when it is its time.
     async fn wait(&mut self, until: Option<Instant>) -> Result<(), End> {
-        let timer = async {
-            match until {
-                Some(at) => tokio::time::sleep_until(at.into()).await,
-                None => std::future::pending().await,
+        match self.pipe.wait(until).await {
+            Woke::Timer if self.last_write.elapsed() >= self.keep_alive => {
+                self.write(b"2\r\n\r\n\r\n").await.1
             }
-        };
-        tokio::select! {
-            () = timer => {}
-            _ = self.script.changed() => return Ok(()),
-            () = gone(&mut self.reader) => return Err(End::ClientGone),
+            Woke::Timer | Woke::Script => Ok(()),
+            Woke::Gone => Err(End::ClientGone),
         }
-        if self.last_write.elapsed() >= self.keep_alive {
-            return self.write(b"2\r\n\r\n\r\n").await.1;
-        }
-        Ok(())
     }
 
     /// Ends the connection the way its end demands.
-    async fn close(&mut self, end: End) {
+    async fn close(mut self, end: End) {
         let rest = match end {
             End::Cut(CutKind::Clean) => LAST_CHUNK.to_vec(),
             End::Cut(CutKind::Torn) => self.feeder.peek().map(half).unwrap_or_default(),
             _ => Vec::new(),
         };
-        // The connection ends in any case; a client that is gone already does not mind.
+        // The connection ends in any case.
         let _ = self.write(&rest).await;
-        let _ = self.writer.shutdown().await;
+        self.pipe.close(Close::Fin).await;
     }
-}
-
-/// Returns when the client has closed its side. Cancel safe: what a client sends after its request
-/// is of no interest.
-async fn gone(reader: &mut OwnedReadHalf) {
-    let mut ignored = [0; 64];
-    while matches!(reader.read(&mut ignored).await, Ok(n) if n > 0) {}
 }
 
 /// One HTTP chunk with all the pieces, and for each piece the length up to its end.
