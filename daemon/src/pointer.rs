@@ -32,6 +32,12 @@ impl Pointer {
         Self(vec![Step::Key("matching_rules".to_owned()), Step::Each, Step::Key("tag".to_owned())])
     }
 
+    /// The path made of these keys, taken as they are.
+    #[must_use]
+    pub fn of(keys: &[&str]) -> Self {
+        Self(keys.iter().map(|key| Step::Key((*key).to_owned())).collect())
+    }
+
     /// Whether it can lead to more than one value.
     fn is_many(&self) -> bool {
         self.0.contains(&Step::Each)
@@ -40,13 +46,10 @@ impl Pointer {
 
 impl fmt::Display for Pointer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|step| write!(f, "/{}", step.replace('~', "~0").replace('/', "~1")))
-    }
-
-    /// The path made of these steps, taken as they are.
-    #[must_use]
-    pub fn of(steps: &[&str]) -> Self {
-        Self(steps.iter().map(|step| (*step).to_owned()).collect())
+        self.0.iter().try_for_each(|step| match step {
+            Step::Key(key) => write!(f, "/{}", key.replace('~', "~0").replace('/', "~1")),
+            Step::Each => f.write_str("/*"),
+        })
     }
 }
 

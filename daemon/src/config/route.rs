@@ -49,7 +49,7 @@ fn indexes(section: &Section<'_>, wanted: &[String], sources: &[SourceConfig]) -
 
 fn condition(section: &Section<'_>) -> Option<Condition> {
     let tags = section.one_or_more_strings("tag");
-    let pointer = super::pointer(section, "pointer");
+    let pointer = super::source::pointer(section, "pointer", None);
     let equals = section.one_or_more_strings("equals");
     if section.has("pointer") != section.has("equals") {
         section.problem("pointer", "pointer and equals belong together");

@@ -253,7 +253,8 @@ fn authority(section: &Section<'_>) -> Option<PathBuf> {
     path
 }
 
-fn pointer(section: &Section<'_>, key: &str, usual: Option<&str>) -> Option<Pointer> {
+/// The pointer at `key`, else the usual one.
+pub(super) fn pointer(section: &Section<'_>, key: &str, usual: Option<&str>) -> Option<Pointer> {
     let given: Option<String> = section.optional(key);
     let text = given.or_else(|| usual.map(str::to_owned))?;
     let parsed = Pointer::parse(&text);
