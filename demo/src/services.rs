@@ -101,7 +101,7 @@ impl Services {
     }
 
     pub(crate) fn facts(&self) -> Facts {
-        let Status { breaker, lane, source, queue, in_flight, spool, counts, .. } = self.watch.status();
+        let Status { breaker, lane, sources, queue, in_flight, spool, counts, .. } = self.watch.status();
         let consumer = self.stage.control.progress();
         Facts {
             elapsed: self.stage.elapsed(),
@@ -110,7 +110,7 @@ impl Services {
             feed_waits: self.upstream.is_paused(),
             feed_finished: self.upstream.finished(),
             received: counts.received,
-            too_long: source.too_long,
+            too_long: sources.iter().map(|source| source.stream.too_long).sum(),
             acked: counts.acked,
             spooled: counts.spooled,
             replayed: counts.replayed,
