@@ -3,22 +3,32 @@
 //! a listener and binds its port again to take a broker down, aborts the process if it meets that moment.
 //!
 //! So no broker goes down while a child starts: every test that shares a process with a mock cluster
-//! starts its children here.
+//! starts its children here. That [`Command::spawn`] has returned does not mean that the copies are gone:
+//! the kernel wakes the parent before it closes them. A pipe tells when it has.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{PoisonError, RwLock};
 
 /// Shared by starts, taken alone by whoever rebinds a port.
 static STARTS: RwLock<()> = RwLock::new(());
+/// Above all descriptors that a test has, and below the usual limit of 1024: exec closes in their order.
+const LAST_DESCRIPTOR: i32 = 960;
 
-/// Starts `command`. Returns when the child has executed its program.
+/// Starts `command`. Returns when the child has executed its program and holds nothing of ours.
 ///
 /// # Errors
 /// As [`Command::spawn`].
 pub fn spawn(command: &mut Command) -> io::Result<Child> {
     let _starting = STARTS.read().unwrap_or_else(PoisonError::into_inner);
-    command.spawn()
+    let (mut closed, mark) = io::pipe()?;
+    let last = rustix::io::fcntl_dupfd_cloexec(&mark, LAST_DESCRIPTOR)?;
+    drop(mark);
+    let child = command.spawn();
+    drop(last);
+    // Ends when the last copy of the mark is closed, and with it all that stood before it.
+    let _ = closed.read(&mut [0])?;
+    child
 }
 
 /// Runs `command` to its end, with nothing to read; what it printed.
