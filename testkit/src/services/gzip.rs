@@ -62,13 +62,9 @@ mod tests {
 
     /// What the gzip program makes of it.
     fn decoded(stream: &[u8]) -> (Vec<u8>, bool) {
-        let mut gzip = Command::new("gzip")
-            .arg("-dc")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut command = Command::new("gzip");
+        command.arg("-dc").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut gzip = crate::children::spawn(&mut command).unwrap();
         let (mut stdin, stream) = (gzip.stdin.take().unwrap(), stream.to_vec());
         let writer = std::thread::spawn(move || stdin.write_all(&stream));
         let output = gzip.wait_with_output().unwrap();
