@@ -26,21 +26,26 @@ struct Gate {
     held_until: Option<Instant>,
     /// How often it did not answer.
     strikes: u32,
-    struck_at: Option<Instant>,
+    /// When it last did not.
+    silent_at: Option<Instant>,
 }
 
 impl Gate {
     fn is_suspect(&self, now: Instant) -> bool {
-        self.struck_at.is_some_and(|at| now.duration_since(at) <= FORGIVEN_AFTER)
+        self.silent_at.is_some_and(|at| now.duration_since(at) <= FORGIVEN_AFTER)
     }
 
-    fn strike(&mut self, now: Instant) {
+    fn suspect(&mut self, now: Instant) {
         if !self.is_suspect(now) {
             self.strikes = 0;
         }
+        self.silent_at = Some(now);
+    }
+
+    fn strike(&mut self, now: Instant) {
+        self.suspect(now);
         let hold = HOLD_MIN.saturating_mul(1 << self.strikes.min(6)).min(HOLD_MAX);
         self.strikes += 1;
-        self.struck_at = Some(now);
         self.held_until = Some(now + hold);
     }
 }
@@ -70,13 +75,19 @@ impl Gates {
     }
 
     /// Nothing was acknowledged although these partitions had records in flight. If each of them has
-    /// kept silent before, they are held again: the others have not been tried. Else all of Kafka is
-    /// away, and holding them would only delay its return.
-    pub fn strike_if_all_suspect(&self, in_flight: &[usize], now: Instant) {
+    /// kept silent before, they are held: the others have not been tried. Else all of Kafka may be away,
+    /// and holding them would only delay its return; but if `suspect`, they are held the next time, since
+    /// they may be all that is away and stand before the others each time. One partition is always left:
+    /// somebody must find out when Kafka is back.
+    pub fn strike_if_all_suspect(&self, in_flight: &[usize], suspect: bool, now: Instant) {
         let mut gates = self.lock();
-        let suspect = |p: &usize| gates.get(*p).is_some_and(|gate| gate.is_suspect(now));
-        if in_flight.iter().all(suspect) {
+        let is_suspect = |p: &usize| gates.get(*p).is_some_and(|gate| gate.is_suspect(now));
+        let is_left = |(p, gate): (usize, &Gate)| gate.held_until.is_none() && !in_flight.contains(&p);
+        if in_flight.iter().all(is_suspect) && gates.iter().enumerate().any(is_left) {
             in_flight.iter().for_each(|p| gates[*p].strike(now));
+        } else if suspect {
+            let tried = gates.iter_mut().enumerate().filter(|(p, _)| in_flight.contains(p));
+            tried.for_each(|(_, gate)| gate.suspect(now));
         }
     }
 
@@ -163,15 +174,30 @@ mod tests {
         let (gates, now) = (Gates::default(), Instant::now());
         gates.strike(1, now);
         assert_eq!(gates.heard(&[true; 3], true, now + SECOND).released, [1]);
-        gates.strike_if_all_suspect(&[0, 1], now + SECOND);
+        gates.strike_if_all_suspect(&[0, 1], false, now + SECOND);
         assert!(!gates.is_any_held(), "all of Kafka may be away");
-        gates.strike_if_all_suspect(&[1], now + SECOND);
+        gates.strike_if_all_suspect(&[1], false, now + SECOND);
         assert_eq!(gates.held(), [1]);
         assert_eq!(
             gates.heard(&[true; 3], true, now + SECOND * 2),
             Changes::default(),
             "the second hold is 2 s"
         );
+    }
+
+    #[test]
+    fn partitions_that_stand_before_the_others_are_held_at_the_second_trial_but_never_all() {
+        let (gates, now) = (Gates::default(), Instant::now());
+        gates.heard(&[true; 3], true, now);
+        gates.strike_if_all_suspect(&[0, 2], true, now);
+        assert!(!gates.is_any_held(), "all of Kafka may be away");
+        gates.strike_if_all_suspect(&[0, 2], true, now + SECOND);
+        assert_eq!(gates.held(), [0, 2]);
+        for n in 2..5 {
+            gates.strike_if_all_suspect(&[1], true, now + SECOND * n);
+        }
+        assert_eq!(gates.held(), [0, 2], "one must be left to try");
+        assert_eq!(gates.heard(&[true; 3], true, now + SECOND * 2).released, [0, 2], "the first hold is 1 s");
     }
 
     #[test]

@@ -78,10 +78,17 @@ struct Breaker<'a> {
 impl Breaker<'_> {
     fn probe_if_due(&mut self) {
         let now = Instant::now();
-        if self.circuit.take_due_probe(now) || self.is_topic_due(now) {
+        let may_try = !self.is_recall_due();
+        if (may_try && self.circuit.take_due_probe(now)) || self.is_topic_due(now) {
             self.topic_at = now;
             self.prober.request();
         }
+    }
+
+    /// Whether produce has not taken back yet what was in flight when the breaker opened. On a busy machine
+    /// an outage can be over before it has looked: what failed then would wait in the flight for the next.
+    fn is_recall_due(&self) -> bool {
+        self.circuit.state() == State::Open && self.shared.kafka.session().is_some()
     }
 
     fn is_topic_due(&self, now: Instant) -> bool {
@@ -97,7 +104,8 @@ impl Breaker<'_> {
             Ok(led) => {
                 let changes = self.shared.kafka.gates().heard(&led, open, now);
                 log_gates(&changes);
-                Input::ProbeAnswered
+                // A probe that was asked for before the breaker opened: the next one is due at once.
+                if self.is_recall_due() { Input::ProbeFailed { next: now } } else { Input::ProbeAnswered }
             }
             Err(cause) if open => {
                 self.tell_probe_failure(&cause);
@@ -174,7 +182,7 @@ impl Breaker<'_> {
         if others_answered && tried.iter().all(|p| flows[*p].acked == 0) {
             tried.iter().for_each(|p| gates.strike(*p, now));
         } else {
-            gates.strike_if_all_suspect(&tried, now);
+            gates.strike_if_all_suspect(&tried, matches!(cause, Cause::TrialUnanswered), now);
         }
     }
 
