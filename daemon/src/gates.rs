@@ -45,21 +45,26 @@ struct Gate {
     held_until: Option<Instant>,
     /// How often it did not answer.
     strikes: u32,
-    struck_at: Option<Instant>,
+    /// When it last did not.
+    silent_at: Option<Instant>,
 }
 
 impl Gate {
     fn is_suspect(&self, now: Instant) -> bool {
-        self.struck_at.is_some_and(|at| now.duration_since(at) <= FORGIVEN_AFTER)
+        self.silent_at.is_some_and(|at| now.duration_since(at) <= FORGIVEN_AFTER)
     }
 
-    fn strike(&mut self, now: Instant) {
+    fn suspect(&mut self, now: Instant) {
         if !self.is_suspect(now) {
             self.strikes = 0;
         }
+        self.silent_at = Some(now);
+    }
+
+    fn strike(&mut self, now: Instant) {
+        self.suspect(now);
         let hold = HOLD_MIN.saturating_mul(1 << self.strikes.min(6)).min(HOLD_MAX);
         self.strikes += 1;
-        self.struck_at = Some(now);
         self.held_until = Some(now + hold);
     }
 }
@@ -86,13 +91,30 @@ impl State {
         self.gates.get(usize::from(place.topic))?.get(usize::try_from(place.partition).ok()?)
     }
 
-    fn strike(&mut self, place: Place, now: Instant) {
-        let Ok(at) = usize::try_from(place.partition) else { return };
+    /// The gate of a partition, made if it is new; none for all of a topic.
+    fn gate_mut(&mut self, place: Place) -> Option<&mut Gate> {
+        let at = usize::try_from(place.partition).ok()?;
         let gates = self.topic(place.topic);
         if gates.len() <= at {
             gates.resize(at + 1, Gate::default());
         }
-        gates[at].strike(now);
+        gates.get_mut(at)
+    }
+
+    fn strike(&mut self, place: Place, now: Instant) {
+        self.gate_mut(place).into_iter().for_each(|gate| gate.strike(now));
+    }
+
+    fn suspect(&mut self, place: Place, now: Instant) {
+        self.gate_mut(place).into_iter().for_each(|gate| gate.suspect(now));
+    }
+
+    /// Whether a partition besides these is not held.
+    fn leaves_any_open(&self, places: &[Place]) -> bool {
+        let is_open = |topic, (partition, gate): (i32, &Gate)| {
+            gate.held_until.is_none() && !places.contains(&Place::new(topic, partition))
+        };
+        (0..).zip(&self.gates).any(|(topic, gates)| (0..).zip(gates).any(|gate| is_open(topic, gate)))
     }
 
     fn held(&self) -> impl Iterator<Item = Place> {
@@ -141,12 +163,17 @@ impl Gates {
     }
 
     /// Nothing was acknowledged although these partitions had records in flight. If each of them has
-    /// kept silent before, they are held again: the others have not been tried. Else all of Kafka is
-    /// away, and holding them would only delay its return.
-    pub fn strike_if_all_suspect(&self, in_flight: &[Place], now: Instant) {
+    /// kept silent before, they are held: the others have not been tried. Else all of Kafka may be away,
+    /// and holding them would only delay its return; but if `suspect`, they are held the next time, since
+    /// they may be all that is away and stand before the others each time. One partition is always left:
+    /// somebody must find out when Kafka is back.
+    pub fn strike_if_all_suspect(&self, in_flight: &[Place], suspect: bool, now: Instant) {
         let mut state = self.lock();
-        if in_flight.iter().all(|place| state.gate(*place).is_some_and(|gate| gate.is_suspect(now))) {
+        let is_suspect = |place: &Place| state.gate(*place).is_some_and(|gate| gate.is_suspect(now));
+        if in_flight.iter().all(is_suspect) && state.leaves_any_open(in_flight) {
             in_flight.iter().for_each(|place| state.strike(*place, now));
+        } else if suspect {
+            in_flight.iter().for_each(|place| state.suspect(*place, now));
         }
         self.count(&state);
     }
@@ -284,15 +311,31 @@ mod tests {
         let (gates, now) = gates();
         gates.strike(at(1), now);
         assert_eq!(gates.heard(0, &[true; 3], true, now + SECOND).released, [at(1)]);
-        gates.strike_if_all_suspect(&[at(0), at(1)], now + SECOND);
+        gates.strike_if_all_suspect(&[at(0), at(1)], false, now + SECOND);
         assert!(!gates.is_any_held(), "all of Kafka may be away");
-        gates.strike_if_all_suspect(&[at(1)], now + SECOND);
+        gates.strike_if_all_suspect(&[at(1)], false, now + SECOND);
         assert_eq!(gates.held(), [at(1)]);
         assert_eq!(
             gates.heard(0, &[true; 3], true, now + SECOND * 2),
             Changes::default(),
             "the second hold is 2 s"
         );
+    }
+
+    #[test]
+    fn partitions_that_stand_before_the_others_are_held_at_the_second_trial_but_never_all() {
+        let (gates, now) = gates();
+        gates.heard(0, &[true; 3], true, now);
+        gates.strike_if_all_suspect(&[at(0), at(2)], true, now);
+        assert!(!gates.is_any_held(), "all of Kafka may be away");
+        gates.strike_if_all_suspect(&[at(0), at(2)], true, now + SECOND);
+        assert_eq!(gates.held(), [at(0), at(2)]);
+        for n in 2..5 {
+            gates.strike_if_all_suspect(&[at(1)], true, now + SECOND * n);
+        }
+        assert_eq!(gates.held(), [at(0), at(2)], "one must be left to try");
+        let released = gates.heard(0, &[true; 3], true, now + SECOND * 2).released;
+        assert_eq!(released, [at(0), at(2)], "the first hold is 1 s");
     }
 
     #[test]

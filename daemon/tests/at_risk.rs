@@ -83,7 +83,8 @@ fn with_a_journal_and_with_a_file_nothing_is_at_risk() {
     program.kill();
 
     let path = rig.dir.path().join("events.ndjson");
-    std::fs::write(&path, "{\"n\":1}\n".repeat(50)).unwrap();
+    std::fs::write(&path, "").unwrap();
+    rig.mock.round_trip(-1, Duration::ZERO).unwrap();
     let spool = rig.dir.path().join("other");
     let text = rig
         .config_text("http://unused/", "")
@@ -94,6 +95,10 @@ fn with_a_journal_and_with_a_file_nothing_is_at_risk() {
         .replace("ack_timeout = '1s'", "ack_timeout = '60s'")
         .replace(rig.spool_dir().to_str().unwrap(), spool.to_str().unwrap());
     let program = Program::start(rig.dir.path(), &text);
+    let is_closed = |metrics: String| metrics.contains("spillway_breaker_state{state=\"closed\"} 1");
+    wait_until("Kafka is there", || program.get("/metrics").is_some_and(is_closed));
+    rig.mock.round_trip(-1, Duration::from_secs(10)).unwrap();
+    std::fs::write(&path, "{\"n\":1}\n".repeat(50)).unwrap();
     wait_until("all is received", || program.figure("/counts/received") == 50);
     assert_eq!(at_risk(&program), (0, 0), "a file can be read again");
     assert_eq!(program.figure("/counts/acked") + program.figure("/counts/spooled"), 0, "all is in memory");

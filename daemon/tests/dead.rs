@@ -179,7 +179,7 @@ fn a_refused_record_goes_to_the_dead_letter_topic_with_all_its_headers() {
         assert!(letter.value.len() > 1_500, "a small record was refused");
         assert!(ids.insert(header("spillway-id").to_owned()), "in both topics, or twice");
     }
-    assert_eq!(ids, rig.sent().into_iter().map(|sent| sent.id.unwrap()).collect());
+    assert_eq!(ids, rig.sent(500).into_iter().map(|sent| sent.id.unwrap()).collect());
     assert!(program.terminate().success());
 }
 
@@ -224,7 +224,7 @@ fn what_both_topics_refuse_is_kept_in_the_tree_and_can_be_retried() {
     let program = Program::start(rig.dir.path(), &with_kafka(&rig, &upstream.url(), WITH_TOPIC));
     wait_until("it is in the tree", || program.figure("/counts/dead_spool") == 1);
     assert_eq!((program.figure("/counts/dead_topic"), program.figure("/spool/dead_letters")), (0, 1));
-    let id = rig.sent()[0].id.clone().unwrap();
+    let id = rig.sent(1)[0].id.clone().unwrap();
     assert_eq!(listed(&rig), BTreeMap::from([(1, id.clone())]));
     assert!(dead_ok(&rig, "ls", &[]).contains("the dead-letter topic refuses it too"));
     upstream.resume();
@@ -417,7 +417,7 @@ fn refused_records_of_a_backlog_are_in_exactly_one_place_and_a_topic_that_hangs_
     let (topic, tree) = (program.figure("/counts/dead_topic"), program.figure("/counts/dead_spool"));
     assert!(topic == 0 && tree > 0 && program.figure("/counts/replay_refused") > 0, "{topic} {tree}");
     assert_eq!(dead_reader.records(), 0);
-    let sent: BTreeSet<String> = rig.sent().into_iter().map(|sent| sent.id.unwrap()).collect();
+    let sent: BTreeSet<String> = rig.sent(1_100).into_iter().map(|sent| sent.id.unwrap()).collect();
     assert!(rig.reader.read_to_end(PATIENCE).unwrap());
     assert_eq!(places(&rig, &dead_reader), sent);
     assert!(program.terminate().success());
@@ -437,7 +437,7 @@ fn a_stop_leaves_every_refused_record_in_one_of_the_places() {
     assert!(dead_reader.snapshot().records() > 0);
     let places = places(&rig, &dead_reader);
     let received = places.len();
-    let sent: Vec<String> = rig.sent().into_iter().map(|sent| sent.id.unwrap()).collect();
+    let sent: Vec<String> = rig.sent(received).into_iter().map(|sent| sent.id.unwrap()).collect();
     assert!((200..=400).contains(&received), "{received}");
     assert!(sent[..received].iter().all(|id| places.contains(id)), "what was received is somewhere");
 }

@@ -59,7 +59,7 @@ fn one_broker_away(seed: u64, more: &str) {
     upstream.resume();
     wait_until("the partitions are held", || watch.status().held_partitions == ["events/2", "events/5"]);
     wait_until("all records are in", || watch.status().counts.received == RECORDS as u64);
-    let due = due(&rig.sent());
+    let due = due(&rig.sent(RECORDS));
     wait_until("the others have all of theirs", || {
         let now = firsts(&rig);
         (0..PARTITIONS).filter(|p| !AWAY.contains(p)).all(|p| now[&p] == due[&p])
@@ -101,7 +101,7 @@ fn partitions_that_are_silent_from_the_start_do_not_stop_the_others() {
     let daemon = Daemon::start(rig.config(&upstream.url(), "")).unwrap();
     let watch = daemon.watch();
     wait_until("all records are in", || watch.status().counts.received == RECORDS as u64);
-    let due = due(&rig.sent());
+    let due = due(&rig.sent(RECORDS));
     wait_until("the others have all of theirs", || {
         let now = firsts(&rig);
         let has_all = |p: &i32| now.get(p).copied().unwrap_or(0) == due[p];

@@ -121,11 +121,11 @@ fn the_spool_can_be_looked_into_while_the_daemon_runs() {
     let id = |line: &str| {
         serde_json::from_str::<serde_json::Value>(line).unwrap()["id"].as_str().map(str::to_owned)
     };
-    let sent: Vec<_> = rig.sent().into_iter().map(|sent| sent.id).collect();
+    let sent: Vec<_> = rig.sent(500).into_iter().map(|sent| sent.id).collect();
     assert_eq!((code, lines.lines().map(id).collect::<Vec<_>>()), (0, sent));
     let (_, raw) = spool(&rig, "cat", &["--raw", "--from", "499", "--limit", "5"]);
     let hashes: Vec<_> = raw.lines().map(|line| spillway_testkit::hash(line.as_bytes())).collect();
-    assert_eq!(hashes, rig.sent()[498..].iter().map(|sent| sent.hash).collect::<Vec<_>>());
+    assert_eq!(hashes, rig.sent(500)[498..].iter().map(|sent| sent.hash).collect::<Vec<_>>());
     let (code, stat) = spool(&rig, "stat", &[]);
     assert!(code == 0 && stat.contains("waiting        500 records"), "{stat}");
     assert_eq!(spool(&rig, "verify", &[]).0, 0);

@@ -147,8 +147,11 @@ fn one_topic_away(error: RDKafkaRespErr, from_the_start: bool, more: &str) {
     for rest in [1, 2] {
         wait_until("the others have theirs", || topics.ids(rest) == due(rest, served));
     }
-    let held = watch.status().held_partitions;
-    assert!(!held.is_empty() && held.iter().all(|place| place.starts_with("events.hk/")), "{held:?}");
+    // Held, let go for a look, and held again.
+    wait_until("the topic is held, and no other", || {
+        let held = watch.status().held_partitions;
+        !held.is_empty() && held.iter().all(|place| place.starts_with("events.hk/"))
+    });
     mock.topic_error(HK, RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).unwrap();
     mock.broker_up(3).unwrap();
     upstream.resume();

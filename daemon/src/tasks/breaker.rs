@@ -79,10 +79,17 @@ struct Breaker<'a> {
 impl Breaker<'_> {
     fn probe_if_due(&mut self) {
         let now = Instant::now();
-        if self.circuit.take_due_probe(now) || self.is_topic_due(now) {
+        let may_try = !self.is_recall_due();
+        if (may_try && self.circuit.take_due_probe(now)) || self.is_topic_due(now) {
             self.topic_at = now;
             self.prober.request();
         }
+    }
+
+    /// Whether produce has not taken back yet what was in flight when the breaker opened. On a busy machine
+    /// an outage can be over before it has looked: what failed then would wait in the flight for the next.
+    fn is_recall_due(&self) -> bool {
+        self.circuit.state() == State::Open && self.shared.kafka.session().is_some()
     }
 
     fn is_topic_due(&self, now: Instant) -> bool {
@@ -98,7 +105,8 @@ impl Breaker<'_> {
         let input = match answer {
             Ok(seen) => {
                 seen.iter().for_each(|seen| self.saw(seen, open, now));
-                Input::ProbeAnswered
+                // A probe that was asked for before the breaker opened: the next one is due at once.
+                if self.is_recall_due() { Input::ProbeFailed { next: now } } else { Input::ProbeAnswered }
             }
             Err(cause) if open => {
                 self.tell_probe_failure(&cause);
@@ -210,7 +218,7 @@ impl Breaker<'_> {
             tried.for_each(|(place, _)| gates.strike(*place, now));
         } else {
             let places: Vec<_> = tried.by_ref().map(|(place, _)| *place).collect();
-            gates.strike_if_all_suspect(&places, now);
+            gates.strike_if_all_suspect(&places, matches!(cause, Cause::TrialUnanswered), now);
         }
     }
 

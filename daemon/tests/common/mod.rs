@@ -73,7 +73,9 @@ impl Rig {
             .unwrap_or_else(|problems| panic!("{problems}"))
     }
 
-    pub fn sent(&self) -> Vec<Sent> {
+    /// What the upstream has sent, once it has noted at least `records`: it notes a line after writing it.
+    pub fn sent(&self, records: usize) -> Vec<Sent> {
+        wait_until("the upstream has noted what it sent", || self.sent.lock().unwrap().len() >= records);
         self.sent.lock().unwrap().clone()
     }
 
@@ -87,7 +89,7 @@ impl Rig {
         wait_until("every id is in the topic", || self.reader.snapshot().ids().len() >= records);
         let snapshot = self.reader.snapshot();
         assert_eq!(snapshot.missed(), 0, "the mock forgot records: the test sends too much or too fast");
-        compare_delivery(&self.sent(), &snapshot)
+        compare_delivery(&self.sent(records), &snapshot)
     }
 }
 
