@@ -120,6 +120,11 @@ impl Log {
         self.by_hand += records;
     }
 
+    /// Publishes nothing more.
+    pub(super) fn finish(&mut self) {
+        self.limit = self.limit.min(self.len());
+    }
+
     pub(super) fn shift(&mut self, ms: i64) {
         self.shift_ms += ms;
     }
