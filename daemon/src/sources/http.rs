@@ -296,8 +296,8 @@ impl HttpSource {
 
     /// Gives the last of the lines the cursor: one for all of them, a restart repeats at most so much.
     fn seal(&mut self, lines: &mut [Line], last_id: &Bytes, now: i64) {
+        self.intake.newest(now);
         let Some(last) = lines.last_mut() else { return };
-        self.intake.newest(last, now);
         if !self.config.service.resume.keeps_cursor() {
             return;
         }

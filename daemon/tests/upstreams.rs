@@ -1,0 +1,74 @@
+//! Every service that the daemon knows, end to end into Kafka, while its upstream has a handful of random
+//! faults. The same with many more, on a real cluster: `testkit/tests/upstreams/`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "the helpers of a test fail loudly, and say what can repeat it"
+)]
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use spillway_testkit::kafka::{Mock, Reader};
+use spillway_testkit::presets::{PRESETS, Upstreams, Weather};
+use spillway_testkit::program::{Launch, Program};
+
+const PARTITIONS: i32 = 2;
+/// For each service.
+const FAULTS: usize = 10;
+/// The mock keeps only little of what it gets: large is what is far above the usual.
+const BIG: usize = 300_000;
+/// Far above what anything here takes; a test that needs it has failed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn seed() -> u64 {
+    let seed = std::env::var("SPILLWAY_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(4);
+    eprintln!("SPILLWAY_SEED={seed}");
+    seed
+}
+
+#[test]
+fn each_service_comes_through_ten_random_faults_of_its_upstream() {
+    let (seed, began) = (seed(), Instant::now());
+    let mock = Mock::start(3).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let reader = |name: &str| {
+        mock.create_topic(name, PARTITIONS, 3).unwrap();
+        Reader::start(mock.bootstrap(), name, PARTITIONS).unwrap()
+    };
+    mock.create_topic("events", PARTITIONS, 3).unwrap();
+    let readers: Vec<Reader> = PRESETS.iter().map(|preset| reader(preset.name)).collect();
+    let upstreams = Upstreams::start(&PRESETS, |place| Weather::rough(seed + place, FAULTS, BIG)).unwrap();
+    let config = format!(
+        "{}[kafka]\nbrokers = '{}'\ntopic = 'events'\n[spool]\ndir = '{}'\nfree_floor = 0\n",
+        upstreams.config(dir.path()).unwrap(),
+        mock.bootstrap(),
+        dir.path().join("spool").display()
+    );
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_spillwayd"));
+    let launch = Launch { binary, dir: dir.path().to_owned(), config, hosts: None };
+    let program = Program::start(&launch).unwrap_or_else(|error| panic!("{error}"));
+    let log = || std::fs::read_to_string(launch.log()).unwrap();
+    assert!(upstreams.wait_calm(PATIENCE), "not all faults happened\n{}", log());
+    upstreams.finish();
+    let deadline = Instant::now() + PATIENCE;
+    for (case, reader) in upstreams.0.iter().zip(&readers) {
+        loop {
+            assert!(reader.read_to_end(PATIENCE).unwrap());
+            let body = program.get("/status").unwrap_or_default();
+            let status = serde_json::from_str(&body).unwrap_or_default();
+            let (verdict, wrong) = case.check(&reader.snapshot(), &status, &log());
+            let name = case.preset.name;
+            if wrong.is_empty() {
+                let (records, gaps, missed) = (reader.records(), verdict.gaps.len(), verdict.missed().len());
+                eprintln!("{name}: {:?}, {records} records, {gaps} gaps of {missed}", case.faults.tally());
+                break;
+            }
+            assert!(Instant::now() < deadline, "{name}: {wrong:#?}\n{}", log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    assert!(program.terminate(PATIENCE).unwrap().status.success());
+    eprintln!("took {:?}", began.elapsed());
+}

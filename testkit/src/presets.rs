@@ -1,0 +1,123 @@
+//! The services that the daemon knows, each with its fake upstream: a row a service. One daemon reads all
+//! of them at once, each into a topic of its own, while everything goes wrong with the upstreams that can;
+//! then every topic is judged by what its upstream did ([`crate::oracle::sources`]).
+//!
+//! The tests of the quick tier (mock Kafka, few faults) and of the slow one (a real cluster, many) differ
+//! in the cluster and in the numbers only.
+
+mod fake;
+mod upstreams;
+
+use std::time::Duration;
+
+pub use fake::Fake;
+pub use upstreams::{Case, Upstreams};
+
+use crate::services::mastodon::Mastodon;
+use crate::services::sse::Sse;
+use crate::services::wikimedia::Wikimedia;
+use crate::services::x::X;
+use crate::services::{Faults, Growth, Measure, Options, StartError};
+
+/// What the fakes ask for a token with, where one is needed.
+const TOKEN: &str = "a-token-of-the-test";
+/// The daemon's own limit of a record.
+const USUAL_MAX: usize = 1 << 20;
+
+/// A service, as the daemon is told of it, and its fake.
+#[derive(Debug)]
+pub struct Preset {
+    /// `type` in the configuration; also the source's name and its topic.
+    pub name: &'static str,
+    /// More lines of its `[[source]]`; `{token}` stands for a file with the token.
+    config: &'static str,
+    /// Whether the daemon can go on where it stopped.
+    pub resumes: bool,
+    /// The longest record that the daemon is to take of it.
+    pub record_max: usize,
+    start: fn(&Weather) -> Result<Box<dyn Fake>, StartError>,
+}
+
+/// All of them.
+pub static PRESETS: [Preset; 5] = [
+    Preset {
+        name: "x_filtered_stream",
+        config: "bearer_token_file = '{token}'\nmax_record_bytes = '12MiB'\n",
+        resumes: false,
+        record_max: 12 << 20,
+        start: |weather| {
+            let x = X { token: Some(TOKEN.to_owned()), ..X::default() };
+            Ok(Box::new(x.start(weather.options())?))
+        },
+    },
+    Preset {
+        name: "wikimedia",
+        config: "",
+        resumes: true,
+        record_max: USUAL_MAX,
+        start: |weather| Ok(Box::new(Wikimedia::default().start(weather.options())?)),
+    },
+    Preset {
+        name: "mastodon",
+        config: "bearer_token_file = '{token}'\n",
+        resumes: false,
+        record_max: USUAL_MAX,
+        start: |weather| {
+            let mastodon = Mastodon { token: Some(TOKEN.to_owned()), ..Mastodon::default() };
+            Ok(Box::new(mastodon.start(weather.options())?))
+        },
+    },
+    Preset {
+        name: "http_sse",
+        config: "id = '/id'\ntime = '/time'\nmax_record_bytes = '12MiB'\n",
+        resumes: true,
+        record_max: 12 << 20,
+        start: |weather| {
+            let sse = Sse { line_end: "\r\n", bom: true, ..Sse::default() };
+            Ok(Box::new(sse.start(weather.options())?))
+        },
+    },
+    // EventStreams gives lines, too; they have no ids, so nothing can be resumed by them.
+    Preset {
+        name: "http_ndjson",
+        config: "id = '/meta/id'\ntime = '/meta/dt'\n",
+        resumes: false,
+        record_max: USUAL_MAX,
+        start: |weather| {
+            let lines = Wikimedia { overlap: 0, canary_every: 0 };
+            Ok(Box::new(lines.start(weather.options())?))
+        },
+    },
+];
+
+/// What an upstream has before it.
+#[derive(Debug, Clone)]
+pub struct Weather {
+    /// Draws the records.
+    pub seed: u64,
+    /// Records a second, whether anybody listens or not.
+    pub rate: u64,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+impl Weather {
+    /// `faults` random faults of the seed; `big` is the size of a large record in bytes.
+    #[must_use]
+    pub fn rough(seed: u64, faults: usize, big: usize) -> Self {
+        // A 401 costs a minute: one in 200 faults.
+        let denials = faults / 200;
+        let measure = Measure { apart: 20, big, denials, ..Measure::default() };
+        Self { seed, rate: 300, faults: Faults::random(seed, faults, &measure) }
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            growth: Growth::Rate(self.rate),
+            seed: self.seed,
+            faults: self.faults.clone(),
+            keep_alive: Duration::from_millis(200),
+            ..Options::default()
+        }
+    }
+}
