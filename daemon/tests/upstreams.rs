@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use spillway_testkit::kafka::{Mock, Reader};
-use spillway_testkit::presets::{PRESETS, Upstreams, Weather};
-use spillway_testkit::program::{Launch, Program};
+use spillway_testkit::presets::{PRESETS, Upstreams, Weather, run};
+use spillway_testkit::program::Launch;
 
 const PARTITIONS: i32 = 2;
 /// For each service.
@@ -48,27 +48,9 @@ fn each_service_comes_through_ten_random_faults_of_its_upstream() {
     );
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_spillwayd"));
     let launch = Launch { binary, dir: dir.path().to_owned(), config, hosts: None };
-    let program = Program::start(&launch).unwrap_or_else(|error| panic!("{error}"));
-    let log = || std::fs::read_to_string(launch.log()).unwrap();
-    assert!(upstreams.wait_calm(PATIENCE), "not all faults happened\n{}", log());
-    upstreams.finish();
-    let deadline = Instant::now() + PATIENCE;
-    for (case, reader) in upstreams.0.iter().zip(&readers) {
-        loop {
-            assert!(reader.read_to_end(PATIENCE).unwrap());
-            let body = program.get("/status").unwrap_or_default();
-            let status = serde_json::from_str(&body).unwrap_or_default();
-            let (verdict, wrong) = case.check(&reader.snapshot(), &status, &log());
-            let name = case.preset.name;
-            if wrong.is_empty() {
-                let (records, gaps, missed) = (reader.records(), verdict.gaps.len(), verdict.missed().len());
-                eprintln!("{name}: {:?}, {records} records, {gaps} gaps of {missed}", case.faults.tally());
-                break;
-            }
-            assert!(Instant::now() < deadline, "{name}: {wrong:#?}\n{}", log());
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-    assert!(program.terminate(PATIENCE).unwrap().status.success());
+    let outcomes = run(&upstreams, &readers, &launch, PATIENCE).unwrap_or_else(|failure| {
+        panic!("{failure}\n{}", std::fs::read_to_string(launch.log()).unwrap_or_default())
+    });
+    outcomes.iter().for_each(|outcome| eprintln!("{outcome}"));
     eprintln!("took {:?}", began.elapsed());
 }

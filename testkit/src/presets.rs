@@ -6,11 +6,13 @@
 //! in the cluster and in the numbers only.
 
 mod fake;
+mod run;
 mod upstreams;
 
 use std::time::Duration;
 
 pub use fake::Fake;
+pub use run::{Failure, Outcome, run};
 pub use upstreams::{Case, Upstreams};
 
 use crate::services::mastodon::Mastodon;
