@@ -6,6 +6,7 @@
 //! A redirect that leads to another host does not get the token.
 
 mod answer;
+mod body;
 pub(crate) mod client;
 
 use std::collections::hash_map::RandomState;
@@ -14,12 +15,14 @@ use std::hash::BuildHasher;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response};
 use spillway_service::errors::chain;
 use tokio::time::Instant;
 
 pub use client::{ClientError, choose_cryptography};
+
+use body::Body;
 
 use super::gaps::Coverage;
 use super::intake::{Intake, Reading};
@@ -72,6 +75,7 @@ enum State {
 #[derive(Debug)]
 struct Stream {
     response: Response,
+    body: Body,
     since: Instant,
     /// When the connection counts as dead, if nothing comes.
     stalled_at: Option<Instant>,
@@ -84,9 +88,25 @@ impl Stream {
         self.gave || self.since.elapsed() >= WORKED_AFTER
     }
 
-    /// The next piece of the body, or why there is none. Cancel safety: a piece is taken in the last step,
-    /// and the deadline outlasts a call that is dropped.
+    /// The next piece of the body, or why there is none. Cancel safety: between the last await and the end
+    /// nothing can be dropped.
     async fn chunk(&mut self, idle: Duration) -> Result<Bytes, (Cause, String)> {
+        loop {
+            match self.body.next() {
+                Ok(Some(piece)) => return Ok(piece),
+                Ok(None) => {}
+                Err(error) => {
+                    return Err((Cause::Network, format!("the compressed stream is damaged: {error}")));
+                }
+            }
+            let chunk = self.raw(idle).await?;
+            self.body.push(chunk);
+        }
+    }
+
+    /// What comes next over the connection. Cancel safety: it is taken in the last step, and the deadline
+    /// outlasts a call that is dropped.
+    async fn raw(&mut self, idle: Duration) -> Result<Bytes, (Cause, String)> {
         let read = if idle.is_zero() {
             self.response.chunk().await
         } else {
@@ -207,16 +227,22 @@ impl HttpSource {
         if let Some(detail) = self.wrong_type(&response) {
             return self.wait(Cause::Refused, detail, false, None);
         }
+        let encoding = response.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
+        let Some(body) = Body::new(encoding) else {
+            let detail = format!("the upstream compresses by {encoding:?}, which it was not offered");
+            return self.wait(Cause::Refused, detail, false, None);
+        };
         self.intake.connected(coverage);
         let since = Instant::now();
-        self.state = State::Streaming(Stream { response, since, stalled_at: None, gave: false });
+        self.state = State::Streaming(Stream { response, body, since, stalled_at: None, gave: false });
         Event::Connected
     }
 
     /// The request for the stream, and what its answer will give of the time since the last one.
     fn request(&self) -> (RequestBuilder, Coverage) {
         let (url, since) = self.backfill();
-        let mut request = self.client.get(url).header(ACCEPT, self.accepts());
+        let mut request =
+            self.client.get(url).header(ACCEPT, self.accepts()).header(ACCEPT_ENCODING, body::ACCEPTED);
         if let Some(token) = &self.config.bearer_token {
             request = request.bearer_auth(token.reveal());
         }
