@@ -12,6 +12,9 @@ use crate::oracle::sources::reported::{self, Reported};
 use crate::oracle::sources::{History, Verdict};
 use crate::services::{Faults, StartError};
 
+/// The daemon's words for Kafka, or a part of it, being away.
+const AWAY: [&str; 2] = ["event=\"breaker_open\"", "event=\"partitions_held\""];
+
 /// A running fake, and what goes wrong with it.
 pub struct Case {
     /// Its service.
@@ -36,10 +39,17 @@ impl Case {
         let Some(reported) = Reported::read(status, log, self.preset.name) else {
             return (Verdict::default(), vec!["the status does not tell all".to_owned()]);
         };
-        let arrived: Vec<u64> = topic.partitions.values().flatten().map(|entry| entry.hash).collect();
+        let entries = topic.partitions.values().flatten();
+        let arrived: Vec<_> = entries.map(|entry| (entry.hash, entry.timestamp_ms)).collect();
         let record_max = self.preset.record_max;
-        let case =
-            reported::Case { history: self.history(), record_max, arrived: &arrived, reported: &reported };
+        let resent = AWAY.iter().any(|event| log.contains(event));
+        let case = reported::Case {
+            history: self.history(),
+            record_max,
+            arrived: &arrived,
+            resent,
+            reported: &reported,
+        };
         let (verdict, mut wrong) = case.check();
         if topic.missed() > 0 {
             wrong.push("the cluster forgot records before they were read".to_owned());
