@@ -39,7 +39,8 @@ fn each_service_comes_through_ten_random_faults_of_its_upstream() {
     };
     mock.create_topic("events", PARTITIONS, 3).unwrap();
     let readers: Vec<Reader> = PRESETS.iter().map(|preset| reader(preset.name)).collect();
-    let upstreams = Upstreams::start(&PRESETS, |place| Weather::rough(seed + place, FAULTS, BIG)).unwrap();
+    let upstreams =
+        Upstreams::start(&PRESETS, |place| Weather::rough(seed * 100 + place, FAULTS, BIG)).unwrap();
     let config = format!(
         "{}[kafka]\nbrokers = '{}'\ntopic = 'events'\n[spool]\ndir = '{}'\nfree_floor = 0\n",
         upstreams.config(dir.path()).unwrap(),

@@ -51,8 +51,10 @@ fn each_service_comes_through_random_faults_of_its_upstream() {
     let readers: Vec<Reader> = PRESETS.iter().map(|preset| reader(preset.name)).collect();
     let (dir, binary) = (tempfile::tempdir().unwrap(), program::build().unwrap());
     let began = Instant::now();
-    let upstreams =
-        Upstreams::start(&PRESETS, |place| Weather::rough(seed.wrapping_add(place), faults, BIG)).unwrap();
+    let upstreams = Upstreams::start(&PRESETS, |place| {
+        Weather::rough(seed.wrapping_mul(100).wrapping_add(place), faults, BIG)
+    })
+    .unwrap();
     let config = format!(
         "{}[kafka]\nbrokers = '{bootstrap}'\ntopic = 'events'\nmax_record_bytes = {RECORD_MAX}\n\
          [spool]\ndir = '{}'\nfree_floor = 0\n",
