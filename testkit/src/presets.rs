@@ -25,44 +25,77 @@ use crate::services::{Faults, Growth, Measure, Options, StartError};
 const TOKEN: &str = "a-token-of-the-test";
 /// The daemon's own limit of a record.
 const USUAL_MAX: usize = 1 << 20;
+/// Records a second of a service that serves whole minutes again.
+const BACKFILL_RATE: u64 = 10;
 
 /// A service, as the daemon is told of it, and its fake.
 #[derive(Debug)]
 pub struct Preset {
-    /// `type` in the configuration; also the source's name and its topic.
+    /// The source's name, and its topic.
     pub name: &'static str,
+    /// `type` in the configuration.
+    service: &'static str,
     /// More lines of its `[[source]]`; `{token}` stands for a file with the token.
     config: &'static str,
-    /// Whether the daemon can go on where it stopped.
-    pub resumes: bool,
+    /// What the service gives again.
+    pub again: Again,
     /// The longest record that the daemon is to take of it.
     pub record_max: usize,
     start: fn(&Weather) -> Result<Box<dyn Fake>, StartError>,
 }
 
+/// What a service gives again to a client that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing.
+    Nothing,
+    /// The minutes that are asked for.
+    Minutes,
+    /// All behind the place that is asked for; the daemon keeps it across restarts.
+    Place,
+}
+
 /// All of them.
-pub static PRESETS: [Preset; 5] = [
+pub static PRESETS: [Preset; 6] = [
     Preset {
         name: "x_filtered_stream",
+        service: "x_filtered_stream",
         config: "bearer_token_file = '{token}'\nmax_record_bytes = '12MiB'\n",
-        resumes: false,
+        again: Again::Nothing,
         record_max: 12 << 20,
         start: |weather| {
             let x = X { token: Some(TOKEN.to_owned()), ..X::default() };
             Ok(Box::new(x.start(weather.options())?))
         },
     },
+    // For accounts that may ask for the minutes that they missed.
+    Preset {
+        name: "x_with_backfill",
+        service: "x_filtered_stream",
+        config: "bearer_token_file = '{token}'\nbackfill = true\n",
+        again: Again::Minutes,
+        record_max: USUAL_MAX,
+        start: |weather| {
+            let backfill = Some(Duration::from_secs(60));
+            let x = X { token: Some(TOKEN.to_owned()), backfill, ..X::default() };
+            // A minute comes again at each connection.
+            let options = Options { growth: Growth::Rate(BACKFILL_RATE), ..weather.options() };
+            Ok(Box::new(x.start(options)?))
+        },
+    },
     Preset {
         name: "wikimedia",
+        service: "wikimedia",
         config: "",
-        resumes: true,
+        again: Again::Place,
         record_max: USUAL_MAX,
         start: |weather| Ok(Box::new(Wikimedia::default().start(weather.options())?)),
     },
     Preset {
         name: "mastodon",
+        service: "mastodon",
         config: "bearer_token_file = '{token}'\n",
-        resumes: false,
+        again: Again::Nothing,
         record_max: USUAL_MAX,
         start: |weather| {
             let mastodon = Mastodon { token: Some(TOKEN.to_owned()), ..Mastodon::default() };
@@ -71,8 +104,9 @@ pub static PRESETS: [Preset; 5] = [
     },
     Preset {
         name: "http_sse",
+        service: "http_sse",
         config: "id = '/id'\ntime = '/time'\nmax_record_bytes = '12MiB'\n",
-        resumes: true,
+        again: Again::Place,
         record_max: 12 << 20,
         start: |weather| {
             let sse = Sse { line_end: "\r\n", bom: true, ..Sse::default() };
@@ -82,8 +116,9 @@ pub static PRESETS: [Preset; 5] = [
     // EventStreams gives lines, too; they have no ids, so nothing can be resumed by them.
     Preset {
         name: "http_ndjson",
+        service: "http_ndjson",
         config: "id = '/meta/id'\ntime = '/meta/dt'\n",
-        resumes: false,
+        again: Again::Nothing,
         record_max: USUAL_MAX,
         start: |weather| {
             let lines = Wikimedia { overlap: 0, canary_every: 0 };

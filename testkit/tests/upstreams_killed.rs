@@ -27,7 +27,7 @@ use rig::daemon::Daemon;
 use rig::{PATIENCE, cases, seed};
 use spillway_testkit::kafka::{Mock, Reader, Snapshot};
 use spillway_testkit::oracle::sources::{History, judge};
-use spillway_testkit::presets::{PRESETS, Preset, Upstreams, Weather};
+use spillway_testkit::presets::{Again, PRESETS, Preset, Upstreams, Weather};
 use spillway_testkit::rng::Rng;
 use spillway_testkit::services::Faults;
 
@@ -77,7 +77,8 @@ struct Run {
 impl Run {
     fn start(seed: u64) -> Self {
         let mock = Mock::start(3).unwrap();
-        let resumable: Vec<&'static Preset> = PRESETS.iter().filter(|preset| preset.resumes).collect();
+        let resumable: Vec<&'static Preset> =
+            PRESETS.iter().filter(|preset| preset.again == Again::Place).collect();
         let reader = |name: &str| {
             mock.create_topic(name, PARTITIONS, 3).unwrap();
             Reader::start(mock.bootstrap(), name, PARTITIONS).unwrap()
@@ -106,7 +107,7 @@ impl Run {
         let began_ms = now_ms();
         let daemon = Daemon::start(self.dir.path(), text);
         if self.lives.is_empty() {
-            // A service is resumed from the first place that is kept on; before there is none.
+            // A service is resumed from the first place that is kept; before, there is none.
             self.first_place(&daemon);
         }
         let longest = if self.rng.chance(0.25) { 8_000 } else { 2_000 };
@@ -134,14 +135,13 @@ impl Run {
         }
     }
 
-    /// Waits until the place behind some record of each source is kept.
+    /// Waits until the place behind some record of each source is kept: the first one is at once.
     fn first_place(&self, daemon: &Daemon) {
-        daemon.wait_status("records are acknowledged", |status| {
+        daemon.wait_status("a second of records is acknowledged", |status| {
             let sources = status["sources"].as_array().unwrap();
-            sources.iter().all(|source| source["received"].as_u64() > Some(0))
+            sources.iter().all(|source| source["received"].as_u64() >= Some(RATE / 2))
                 && status["counts"]["acked"].as_u64() >= Some(2 * RATE)
         });
-        std::thread::sleep(NOT_KEPT_YET);
     }
 
     /// Lets the last daemon deliver all that there is, and judges.

@@ -254,7 +254,7 @@ impl HttpSource {
         };
         match (last_id, since) {
             (Some(id), _) => (request.header(LAST_EVENT_ID, id), Coverage::Full),
-            (None, Some(since_ms)) => (request, Coverage::Since(since_ms)),
+            (None, Some(since)) => (request, since),
             (None, None) => (request, Coverage::None),
         }
     }
@@ -267,7 +267,7 @@ impl HttpSource {
     }
 
     /// The address, with the minutes since the last record where the service serves them again.
-    fn backfill(&self) -> (String, Option<i64>) {
+    fn backfill(&self) -> (String, Option<Coverage>) {
         let url = self.config.url.reveal().to_owned();
         let Some(last_ms) = self.intake.last_received_ms().filter(|_| self.config.backfill) else {
             return (url, None);
@@ -275,7 +275,8 @@ impl HttpSource {
         let now = now_ms();
         let minutes = backfill_minutes(now.saturating_sub(last_ms));
         let joint = if url.contains('?') { '&' } else { '?' };
-        (format!("{url}{joint}backfill_minutes={minutes}"), Some(now - minutes * MINUTE_MS))
+        let since = Coverage::Since { since_ms: now - minutes * MINUTE_MS, now_ms: now };
+        (format!("{url}{joint}backfill_minutes={minutes}"), Some(since))
     }
 
     /// A page instead of a stream of events, as proxies and servers give for a wrong address.
@@ -328,7 +329,7 @@ impl HttpSource {
             return;
         }
         last.cursor = match std::str::from_utf8(last_id) {
-            Ok("") => Some(Cursor::Time { received_ms: now }),
+            Ok("") => Some(Cursor::Time { received_ms: self.intake.last_received_ms().unwrap_or(now) }),
             Ok(id) if id.len() <= CURSOR_ID_BYTES_MAX => Some(Cursor::Sse { last_event_id: id.to_owned() }),
             _ => {
                 self.tell_long_id(last_id.len());

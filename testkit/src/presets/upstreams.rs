@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{Fake, Preset, TOKEN, Weather};
+use super::{Again, Fake, Preset, TOKEN, Weather};
 use crate::kafka::Snapshot;
 use crate::oracle::sources::reported::{self, Reported};
 use crate::oracle::sources::{History, Verdict};
@@ -29,8 +29,7 @@ impl Case {
     /// What the fake did, as the daemon can use it.
     #[must_use]
     pub fn history(&self) -> History {
-        let history = self.fake.history();
-        History { resumable: history.resumable && self.preset.resumes, ..history }
+        History { resumable: self.preset.again != Again::Nothing, ..self.fake.history() }
     }
 
     /// The verdict on this source, and everything that is wrong.
@@ -58,10 +57,10 @@ impl Case {
     }
 
     fn config(&self, token: &Path) -> String {
-        let Preset { name, config, .. } = self.preset;
+        let Preset { name, service, config, .. } = self.preset;
         let token = token.display().to_string();
         format!(
-            "[[source]]\ntype = '{name}'\nurl = '{}'\nidle_timeout = '1s'\n{}[[route]]\nsource = '{name}'\ntopic = '{name}'\n",
+            "[[source]]\ntype = '{service}'\nname = '{name}'\nurl = '{}'\nidle_timeout = '1s'\n{}[[route]]\nsource = '{name}'\ntopic = '{name}'\n",
             self.fake.url(),
             config.replace("{token}", &token)
         )
@@ -81,7 +80,10 @@ impl Upstreams {
         weather: impl Fn(u64) -> Weather,
     ) -> Result<Self, StartError> {
         let case = |(place, preset): (u64, &'static Preset)| {
-            let weather = weather(place);
+            let mut weather = weather(place);
+            if preset.again == Again::Minutes {
+                weather.faults = weather.faults.in_time();
+            }
             Ok(Case { preset, fake: (preset.start)(&weather)?, faults: weather.faults })
         };
         (0..).zip(presets).map(case).collect::<Result<_, _>>().map(Self)
