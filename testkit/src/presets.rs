@@ -9,6 +9,7 @@ mod fake;
 mod run;
 mod upstreams;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 pub use fake::Fake;
@@ -19,7 +20,7 @@ use crate::services::mastodon::Mastodon;
 use crate::services::sse::Sse;
 use crate::services::wikimedia::Wikimedia;
 use crate::services::x::X;
-use crate::services::{Faults, Growth, Measure, Options, StartError};
+use crate::services::{Faults, Growth, Measure, Options, Service, StartError};
 
 /// What the fakes ask for a token with, where one is needed.
 const TOKEN: &str = "a-token-of-the-test";
@@ -41,7 +42,7 @@ pub struct Preset {
     pub again: Again,
     /// The longest record that the daemon is to take of it.
     pub record_max: usize,
-    start: fn(&Weather) -> Result<Box<dyn Fake>, StartError>,
+    start: fn(&Weather) -> Result<Started, StartError>,
 }
 
 /// What a service gives again to a client that comes back.
@@ -55,6 +56,9 @@ pub enum Again {
     Place,
 }
 
+/// A fake that was started, and what goes wrong with it, by kind.
+type Started = (Box<dyn Fake>, BTreeMap<&'static str, usize>);
+
 /// All of them.
 pub static PRESETS: [Preset; 6] = [
     Preset {
@@ -65,7 +69,7 @@ pub static PRESETS: [Preset; 6] = [
         record_max: 12 << 20,
         start: |weather| {
             let x = X { token: Some(TOKEN.to_owned()), ..X::default() };
-            Ok(Box::new(x.start(weather.options())?))
+            weather.started(x.start(weather.options())?)
         },
     },
     // For accounts that may ask for the minutes that they missed.
@@ -80,7 +84,7 @@ pub static PRESETS: [Preset; 6] = [
             let x = X { token: Some(TOKEN.to_owned()), backfill, ..X::default() };
             // A minute comes again at each connection.
             let options = Options { growth: Growth::Rate(BACKFILL_RATE), ..weather.options() };
-            Ok(Box::new(x.start(options)?))
+            weather.started(x.start(options)?)
         },
     },
     Preset {
@@ -89,7 +93,7 @@ pub static PRESETS: [Preset; 6] = [
         config: "",
         again: Again::Place,
         record_max: USUAL_MAX,
-        start: |weather| Ok(Box::new(Wikimedia::default().start(weather.options())?)),
+        start: |weather| weather.started(Wikimedia::default().start(weather.options())?),
     },
     Preset {
         name: "mastodon",
@@ -99,7 +103,7 @@ pub static PRESETS: [Preset; 6] = [
         record_max: USUAL_MAX,
         start: |weather| {
             let mastodon = Mastodon { token: Some(TOKEN.to_owned()), ..Mastodon::default() };
-            Ok(Box::new(mastodon.start(weather.options())?))
+            weather.started(mastodon.start(weather.options())?)
         },
     },
     Preset {
@@ -110,7 +114,7 @@ pub static PRESETS: [Preset; 6] = [
         record_max: 12 << 20,
         start: |weather| {
             let sse = Sse { line_end: "\r\n", bom: true, ..Sse::default() };
-            Ok(Box::new(sse.start(weather.options())?))
+            weather.started(sse.start(weather.options())?)
         },
     },
     // EventStreams gives lines, too; they have no ids, so nothing can be resumed by them.
@@ -122,7 +126,7 @@ pub static PRESETS: [Preset; 6] = [
         record_max: USUAL_MAX,
         start: |weather| {
             let lines = Wikimedia { overlap: 0, canary_every: 0 };
-            Ok(Box::new(lines.start(weather.options())?))
+            weather.started(lines.start(weather.options())?)
         },
     },
 ];
@@ -146,6 +150,11 @@ impl Weather {
         let denials = faults / 200;
         let measure = Measure { apart: 20, big, denials, ..Measure::default() };
         Self { seed, rate: 300, faults: Faults::random(seed, faults, &measure) }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the last word of a row's start, which may fail")]
+    fn started(&self, service: Service) -> Result<Started, StartError> {
+        Ok((Box::new(service), self.faults.tally()))
     }
 
     fn options(&self) -> Options {

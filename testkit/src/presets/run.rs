@@ -121,7 +121,7 @@ fn judge(
         let topic = reader.snapshot();
         let (verdict, wrong) = case.check(&topic, &status, &log);
         if at_end && wrong.is_empty() {
-            let faults = case.faults.tally();
+            let faults = case.faults.clone();
             let own =
                 status["sources"].as_array().and_then(|all| all.iter().find(|source| source["name"] == name));
             let status = own.cloned().unwrap_or_default();

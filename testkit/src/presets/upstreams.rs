@@ -1,5 +1,6 @@
 //! Fakes side by side, the configuration of one daemon that reads them all, and the judgement.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use super::{Again, Fake, Preset, TOKEN, Weather};
 use crate::kafka::Snapshot;
 use crate::oracle::sources::reported::{self, Reported};
 use crate::oracle::sources::{History, Verdict};
-use crate::services::{Faults, StartError};
+use crate::services::StartError;
 
 /// The daemon's words for Kafka, or a part of it, being away.
 const AWAY: [&str; 2] = ["event=\"breaker_open\"", "event=\"partitions_held\""];
@@ -21,8 +22,8 @@ pub struct Case {
     pub preset: &'static Preset,
     /// It.
     pub fake: Box<dyn Fake>,
-    /// The plan.
-    pub faults: Faults,
+    /// How much goes wrong with it, by kind.
+    pub faults: BTreeMap<&'static str, usize>,
 }
 
 impl Case {
@@ -84,7 +85,8 @@ impl Upstreams {
             if preset.again == Again::Minutes {
                 weather.faults = weather.faults.in_time();
             }
-            Ok(Case { preset, fake: (preset.start)(&weather)?, faults: weather.faults })
+            let (fake, faults) = (preset.start)(&weather)?;
+            Ok(Case { preset, fake, faults })
         };
         (0..).zip(presets).map(case).collect::<Result<_, _>>().map(Self)
     }

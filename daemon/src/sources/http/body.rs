@@ -16,7 +16,7 @@ const PIECE: usize = 64 * 1024;
 
 /// The body of a response.
 pub(super) struct Body {
-    codec: Option<Codec>,
+    codec: Option<Box<Codec>>,
     /// What came and was not given out yet.
     input: Bytes,
 }
@@ -47,8 +47,8 @@ impl Body {
             "zstd" => Some(Box::new(ZstdDecoder::new())),
             _ => return None,
         };
-        let codec =
-            decoder.map(|decoder| Codec { decoder, ended: false, full: false, piece: vec![0; PIECE] });
+        let codec = decoder
+            .map(|decoder| Box::new(Codec { decoder, ended: false, full: false, piece: vec![0; PIECE] }));
         Some(Self { codec, input: Bytes::new() })
     }
 
@@ -84,7 +84,11 @@ impl Codec {
         }
         let mut given = PartialBuffer::new(&input[..]);
         let mut output = WriteBuffer::new_initialized(&mut self.piece);
-        self.ended = self.decoder.decode(&mut given, &mut output)?;
+        self.ended = match self.decoder.decode(&mut given, &mut output) {
+            // It was only asked whether it has more, and it has not.
+            Err(_) if input.is_empty() => false,
+            ended => ended?,
+        };
         self.full = output.has_no_spare_space() && !self.ended;
         let (taken, piece) = (given.written_len(), Bytes::copy_from_slice(output.written()));
         if taken == 0 && piece.is_empty() && !self.ended && !input.is_empty() {
@@ -97,6 +101,10 @@ impl Codec {
 
 #[cfg(test)]
 mod tests {
+    use compression_codecs::brotli::params::EncoderParams;
+    use compression_codecs::{BrotliEncoder, EncodeV2, GzipEncoder, ZstdEncoder};
+    use compression_core::Level;
+
     use super::*;
 
     /// All that comes out of `compressed`, given in chunks of this size.
@@ -118,6 +126,32 @@ mod tests {
         let folded = zstd::bulk::compress(&zeros, 3).unwrap();
         for size in [1, 7, 1_000_000] {
             assert_eq!(undo("zstd", &folded, size).unwrap(), zeros, "{size}");
+        }
+    }
+
+    fn fold(mut encoder: impl EncodeV2, data: &[u8]) -> Vec<u8> {
+        let mut room = vec![0; 2 * data.len() + 1_000];
+        let (mut input, mut output) = (PartialBuffer::new(data), WriteBuffer::new_initialized(&mut room));
+        while !input.unwritten().is_empty() {
+            encoder.encode(&mut input, &mut output).unwrap();
+        }
+        while !encoder.finish(&mut output).unwrap() {}
+        output.written().to_vec()
+    }
+
+    #[test]
+    fn pieces_that_end_where_the_data_ends_are_whole() {
+        for length in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE] {
+            let data: Vec<u8> = (0..length).map(|at| b"spillway\n"[at % 9]).collect();
+            let gzip = fold(GzipEncoder::new(Level::Default.into()), &data);
+            let brotli = fold(BrotliEncoder::new(EncoderParams::default()), &data);
+            let zstd = fold(ZstdEncoder::new(3), &data);
+            for (encoding, folded) in [("gzip", gzip), ("br", brotli), ("zstd", zstd)] {
+                // In one chunk, in chunks of a byte, and with the trailer apart.
+                for size in [folded.len(), 1, folded.len().saturating_sub(8).max(1), 1_000] {
+                    assert_eq!(undo(encoding, &folded, size).unwrap(), data, "{encoding} {length} {size}");
+                }
+            }
         }
     }
 
