@@ -28,6 +28,8 @@ const TOKEN: &str = "a-token-of-the-test";
 const USUAL_MAX: usize = 1 << 20;
 /// Records a second of a service that serves whole minutes again.
 const BACKFILL_RATE: u64 = 10;
+/// How much further its faults are apart.
+const BACKFILL_FACTOR: u64 = 20;
 
 /// A service, as the daemon is told of it, and its fake.
 #[derive(Debug)]
@@ -82,15 +84,14 @@ pub static PRESETS: [Preset; 6] = [
         start: |weather| {
             let backfill = Some(Duration::from_secs(60));
             let x = X { token: Some(TOKEN.to_owned()), backfill, ..X::default() };
-            // A minute comes again at each connection.
-            let options = Options { growth: Growth::Rate(BACKFILL_RATE), ..weather.options() };
-            weather.started(x.start(options)?)
+            let weather = weather.for_backfill();
+            weather.started(x.start(weather.options())?)
         },
     },
     Preset {
         name: "wikimedia",
         service: "wikimedia",
-        config: "",
+        config: "reconnect_max = '1s'\n",
         again: Again::Place,
         record_max: USUAL_MAX,
         start: |weather| weather.started(Wikimedia::default().start(weather.options())?),
@@ -98,7 +99,7 @@ pub static PRESETS: [Preset; 6] = [
     Preset {
         name: "mastodon",
         service: "mastodon",
-        config: "bearer_token_file = '{token}'\n",
+        config: "reconnect_max = '1s'\nbearer_token_file = '{token}'\n",
         again: Again::Nothing,
         record_max: USUAL_MAX,
         start: |weather| {
@@ -109,7 +110,7 @@ pub static PRESETS: [Preset; 6] = [
     Preset {
         name: "http_sse",
         service: "http_sse",
-        config: "id = '/id'\ntime = '/time'\nmax_record_bytes = '12MiB'\n",
+        config: "reconnect_max = '1s'\nid = '/id'\ntime = '/time'\nmax_record_bytes = '12MiB'\n",
         again: Again::Place,
         record_max: 12 << 20,
         start: |weather| {
@@ -121,7 +122,7 @@ pub static PRESETS: [Preset; 6] = [
     Preset {
         name: "http_ndjson",
         service: "http_ndjson",
-        config: "id = '/meta/id'\ntime = '/meta/dt'\n",
+        config: "reconnect_max = '1s'\nid = '/meta/id'\ntime = '/meta/dt'\n",
         again: Again::Nothing,
         record_max: USUAL_MAX,
         start: |weather| {
@@ -150,6 +151,14 @@ impl Weather {
         let denials = faults / 200;
         let measure = Measure { apart: 20, big, denials, ..Measure::default() };
         Self { seed, rate: 300, faults: Faults::random(seed, faults, &measure) }
+    }
+
+    /// A minute comes again at each connection: fewer records, and faults as far apart as a minute has
+    /// records. No jumps in time: by its time the client tells whether a record is new.
+    fn for_backfill(&self) -> Self {
+        let mut faults = self.faults.clone().in_time();
+        faults.0.iter_mut().for_each(|fault| fault.after *= BACKFILL_FACTOR);
+        Self { rate: BACKFILL_RATE, faults, ..self.clone() }
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "the last word of a row's start, which may fail")]

@@ -81,10 +81,7 @@ impl Upstreams {
         weather: impl Fn(u64) -> Weather,
     ) -> Result<Self, StartError> {
         let case = |(place, preset): (u64, &'static Preset)| {
-            let mut weather = weather(place);
-            if preset.again == Again::Minutes {
-                weather.faults = weather.faults.in_time();
-            }
+            let weather = weather(place);
             let (fake, faults) = (preset.start)(&weather)?;
             Ok(Case { preset, fake, faults })
         };
