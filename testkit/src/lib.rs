@@ -15,6 +15,7 @@
 //! | [`oracle`] | what must have come out, counted the naive way from what went in |
 //! | [`numbered`] | a load of numbered records with checksums |
 //! | [`kcat`] | a reader that is another program |
+//! | [`presets`] | the services that the daemon knows, each with its fake upstream, for end-to-end tests |
 //! | [`program`] | the real spillwayd as a process |
 //! | [`children`] | other processes, started beside a mock cluster |
 //! | [`samples`] | recordings of real streams, where they are at hand |
@@ -35,6 +36,7 @@ pub mod kcat;
 pub mod numbered;
 pub mod oracle;
 mod pipe;
+pub mod presets;
 pub mod program;
 pub mod rng;
 pub mod samples;

@@ -56,7 +56,7 @@ use session::Session;
 use crate::host::Host;
 pub use crate::host::StartError;
 use crate::http::{self, Request};
-use crate::oracle::sources::{History, Item, Session as Account};
+use crate::oracle::sources::{History, Item, Session as Account, Torn};
 use crate::shared::Shared;
 
 /// What all services have in common.
@@ -182,10 +182,15 @@ impl Service {
     pub fn history(&self) -> History {
         let state = self.shared.lock();
         let sessions = state.connections.iter().filter(|connection| connection.from.is_some());
-        let account = |connection: &Connection| Account {
-            from: connection.from.unwrap_or(0),
-            served: connection.served.clone(),
-            may_lose: connection.ended.is_some_and(|(_, end)| end.may_lose()),
+        let account = |connection: &Connection| {
+            let end = connection.ended.map(|(_, end)| end);
+            Account {
+                from: connection.from.unwrap_or(0),
+                served: connection.served.clone(),
+                unended: connection.unended,
+                may_lose: end.is_some_and(End::may_lose),
+                torn: end.map_or(Torn::No, |end| end.torn(connection.gzip)),
+            }
         };
         History {
             records: state.log.records().iter().map(Into::into).collect(),
@@ -211,6 +216,17 @@ impl Service {
     #[must_use]
     pub fn wait_connections(&self, number: usize, timeout: Duration) -> bool {
         self.shared.wait(Instant::now() + timeout, |state| state.connections.len() >= number)
+    }
+
+    /// Whether everything has gone wrong that was to, and somebody listens.
+    #[must_use]
+    pub fn is_calm(&self) -> bool {
+        self.shared.lock().is_calm()
+    }
+
+    /// Publishes nothing more.
+    pub fn finish(&self) {
+        self.shared.change(|state| state.log.finish());
     }
 
     /// Waits until nobody is connected to the stream. False when `timeout` passed before.
@@ -269,7 +285,7 @@ impl Drop for Service {
 impl From<&Record> for Item {
     fn from(record: &Record) -> Self {
         let Record { number, hash, event_ms, what, .. } = *record;
-        Self { number, hash, event_ms, data: what == What::Event }
+        Self { number, hash, event_ms, len: record.body.len(), data: what == What::Event }
     }
 }
 

@@ -25,8 +25,13 @@ impl Gap {
 pub enum Coverage {
     /// All of it.
     Full,
-    /// What was received by the upstream from this time on.
-    Since(i64),
+    /// What the upstream received from some time on, and then what is new, in no order.
+    Since {
+        /// From when on.
+        since_ms: i64,
+        /// When we asked: what is younger is new.
+        now_ms: i64,
+    },
     /// Nothing.
     None,
 }
@@ -40,12 +45,17 @@ pub struct Moment {
     pub received_ms: i64,
 }
 
+/// So long after the connection was made nothing is served again any more, whatever the clocks say.
+const REPLAY_MAX_MS: i64 = 60_000;
+
 /// Follows one source.
 #[derive(Debug, Default)]
 pub struct Gaps {
     last: Option<Moment>,
     /// The last record before the current connection, when it gives nothing of the time between.
     before: Option<Moment>,
+    /// What was missed is being served again; records from this time on are new.
+    live_from_ms: Option<i64>,
 }
 
 impl Gaps {
@@ -53,10 +63,10 @@ impl Gaps {
     #[must_use]
     pub fn after(received_ms: Option<i64>) -> Self {
         let last = received_ms.map(|received_ms| Moment { event_ms: None, received_ms });
-        Self { last, before: None }
+        Self { last, before: None, live_from_ms: None }
     }
 
-    /// When the last record was received.
+    /// When the last record was received behind which nothing is missing that may still be served.
     #[must_use]
     pub fn last_received_ms(&self) -> Option<i64> {
         self.last.map(|last| last.received_ms)
@@ -65,14 +75,20 @@ impl Gaps {
     /// A new connection, and what it gives again. Returns the gap that is known already.
     pub fn connected(&mut self, coverage: Coverage) -> Option<Gap> {
         let last = self.last?;
+        self.live_from_ms = None;
         match coverage {
             Coverage::Full => {
                 self.before = None;
                 None
             }
-            Coverage::Since(to_ms) => {
+            Coverage::Since { since_ms, now_ms } => {
                 self.before = None;
-                (last.received_ms < to_ms).then_some(Gap { from_ms: last.received_ms, to_ms })
+                self.live_from_ms = Some(now_ms);
+                (last.received_ms < since_ms).then(|| {
+                    // Told once; from here on it is served again.
+                    self.last = Some(Moment { event_ms: None, received_ms: since_ms });
+                    Gap { from_ms: last.received_ms, to_ms: since_ms }
+                })
             }
             Coverage::None => {
                 self.before = Some(last);
@@ -98,8 +114,16 @@ impl Gaps {
         Some(Gap { from_ms, to_ms })
     }
 
-    /// The newest record so far.
+    /// The newest record so far. While what was missed is served again, a record of then says nothing about
+    /// the rest of it: should the connection break, all of it is asked for once more.
     pub fn record(&mut self, now: Moment) {
+        if let Some(live_from_ms) = self.live_from_ms {
+            let is_over = now.received_ms.saturating_sub(live_from_ms) >= REPLAY_MAX_MS;
+            if !is_over && now.event_ms.is_some_and(|event_ms| event_ms < live_from_ms) {
+                return;
+            }
+            self.live_from_ms = None;
+        }
         self.last = Some(now);
     }
 }
@@ -140,8 +164,28 @@ mod tests {
         let mut gaps = Gaps::after(Some(10_000));
         assert_eq!(gaps.connected(Coverage::Full), None);
         assert_eq!(gaps.first(at(90_000)), None);
-        assert_eq!(gaps.connected(Coverage::Since(10_000)), None);
-        assert_eq!(gaps.connected(Coverage::Since(70_000)), Some(Gap { from_ms: 10_000, to_ms: 70_000 }));
+        let since = |since_ms| Coverage::Since { since_ms, now_ms: 80_000 };
+        assert_eq!(gaps.connected(since(10_000)), None);
+        assert_eq!(gaps.connected(since(70_000)), Some(Gap { from_ms: 10_000, to_ms: 70_000 }));
         assert_eq!(gaps.first(at(90_000)), None);
+        assert_eq!(gaps.connected(since(70_000)), None, "a gap is told once");
+    }
+
+    #[test]
+    fn what_is_served_again_is_asked_for_until_it_is_over() {
+        let mut gaps = Gaps::after(Some(10_000));
+        let again = Coverage::Since { since_ms: 5_000, now_ms: 100_000 };
+        gaps.connected(again);
+        gaps.record(at(60_000));
+        assert_eq!(gaps.last_received_ms(), Some(10_000), "it may break off here");
+        gaps.record(at(100_001));
+        assert_eq!(gaps.last_received_ms(), Some(100_101), "a new record: all was served");
+        // Clocks that differ, and records without a time, do not hold it for ever.
+        gaps.connected(again);
+        gaps.record(Moment { event_ms: Some(5), received_ms: 160_000 });
+        assert_eq!(gaps.last_received_ms(), Some(160_000));
+        gaps.connected(again);
+        gaps.record(Moment { event_ms: None, received_ms: 101_000 });
+        assert_eq!(gaps.last_received_ms(), Some(101_000));
     }
 }

@@ -6,6 +6,7 @@
 //! A redirect that leads to another host does not get the token.
 
 mod answer;
+mod body;
 pub(crate) mod client;
 
 use std::collections::hash_map::RandomState;
@@ -14,12 +15,14 @@ use std::hash::BuildHasher;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response};
 use spillway_service::errors::chain;
 use tokio::time::Instant;
 
 pub use client::{ClientError, choose_cryptography};
+
+use body::Body;
 
 use super::gaps::Coverage;
 use super::intake::{Intake, Reading};
@@ -72,6 +75,7 @@ enum State {
 #[derive(Debug)]
 struct Stream {
     response: Response,
+    body: Body,
     since: Instant,
     /// When the connection counts as dead, if nothing comes.
     stalled_at: Option<Instant>,
@@ -84,9 +88,25 @@ impl Stream {
         self.gave || self.since.elapsed() >= WORKED_AFTER
     }
 
-    /// The next piece of the body, or why there is none. Cancel safety: a piece is taken in the last step,
-    /// and the deadline outlasts a call that is dropped.
+    /// The next piece of the body, or why there is none. Cancel safety: between the last await and the end
+    /// nothing can be dropped.
     async fn chunk(&mut self, idle: Duration) -> Result<Bytes, (Cause, String)> {
+        loop {
+            match self.body.next() {
+                Ok(Some(piece)) => return Ok(piece),
+                Ok(None) => {}
+                Err(error) => {
+                    return Err((Cause::Network, format!("the compressed stream is damaged: {error}")));
+                }
+            }
+            let chunk = self.raw(idle).await?;
+            self.body.push(chunk);
+        }
+    }
+
+    /// What comes next over the connection. Cancel safety: it is taken in the last step, and the deadline
+    /// outlasts a call that is dropped.
+    async fn raw(&mut self, idle: Duration) -> Result<Bytes, (Cause, String)> {
         let read = if idle.is_zero() {
             self.response.chunk().await
         } else {
@@ -207,16 +227,22 @@ impl HttpSource {
         if let Some(detail) = self.wrong_type(&response) {
             return self.wait(Cause::Refused, detail, false, None);
         }
+        let encoding = response.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
+        let Some(body) = Body::new(encoding) else {
+            let detail = format!("the upstream compresses by {encoding:?}, which it was not offered");
+            return self.wait(Cause::Refused, detail, false, None);
+        };
         self.intake.connected(coverage);
         let since = Instant::now();
-        self.state = State::Streaming(Stream { response, since, stalled_at: None, gave: false });
+        self.state = State::Streaming(Stream { response, body, since, stalled_at: None, gave: false });
         Event::Connected
     }
 
     /// The request for the stream, and what its answer will give of the time since the last one.
     fn request(&self) -> (RequestBuilder, Coverage) {
         let (url, since) = self.backfill();
-        let mut request = self.client.get(url).header(ACCEPT, self.accepts());
+        let mut request =
+            self.client.get(url).header(ACCEPT, self.accepts()).header(ACCEPT_ENCODING, body::ACCEPTED);
         if let Some(token) = &self.config.bearer_token {
             request = request.bearer_auth(token.reveal());
         }
@@ -228,7 +254,7 @@ impl HttpSource {
         };
         match (last_id, since) {
             (Some(id), _) => (request.header(LAST_EVENT_ID, id), Coverage::Full),
-            (None, Some(since_ms)) => (request, Coverage::Since(since_ms)),
+            (None, Some(since)) => (request, since),
             (None, None) => (request, Coverage::None),
         }
     }
@@ -241,7 +267,7 @@ impl HttpSource {
     }
 
     /// The address, with the minutes since the last record where the service serves them again.
-    fn backfill(&self) -> (String, Option<i64>) {
+    fn backfill(&self) -> (String, Option<Coverage>) {
         let url = self.config.url.reveal().to_owned();
         let Some(last_ms) = self.intake.last_received_ms().filter(|_| self.config.backfill) else {
             return (url, None);
@@ -249,7 +275,8 @@ impl HttpSource {
         let now = now_ms();
         let minutes = backfill_minutes(now.saturating_sub(last_ms));
         let joint = if url.contains('?') { '&' } else { '?' };
-        (format!("{url}{joint}backfill_minutes={minutes}"), Some(now - minutes * MINUTE_MS))
+        let since = Coverage::Since { since_ms: now - minutes * MINUTE_MS, now_ms: now };
+        (format!("{url}{joint}backfill_minutes={minutes}"), Some(since))
     }
 
     /// A page instead of a stream of events, as proxies and servers give for a wrong address.
@@ -296,13 +323,13 @@ impl HttpSource {
 
     /// Gives the last of the lines the cursor: one for all of them, a restart repeats at most so much.
     fn seal(&mut self, lines: &mut [Line], last_id: &Bytes, now: i64) {
+        self.intake.newest(now);
         let Some(last) = lines.last_mut() else { return };
-        self.intake.newest(last, now);
         if !self.config.service.resume.keeps_cursor() {
             return;
         }
         last.cursor = match std::str::from_utf8(last_id) {
-            Ok("") => Some(Cursor::Time { received_ms: now }),
+            Ok("") => Some(Cursor::Time { received_ms: self.intake.last_received_ms().unwrap_or(now) }),
             Ok(id) if id.len() <= CURSOR_ID_BYTES_MAX => Some(Cursor::Sse { last_event_id: id.to_owned() }),
             _ => {
                 self.tell_long_id(last_id.len());

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::gaps::{Coverage, Gap, Gaps, Moment};
 use super::notices::{Dialect, KINDS, Notice, Told};
-use super::overlap::Overlap;
+use super::overlap::{Overlap, Seen};
 use super::reconnect::Cause;
 use super::{Line, event_time};
 use crate::pointer::{Pointer, extract};
@@ -15,6 +15,9 @@ use crate::pointer::{Pointer, extract};
 const OVERLAP_IDS: usize = 100_000;
 /// Longest id that is taken over from the upstream; a longer one is as none.
 const ID_BYTES_MAX: usize = 1024;
+/// Mastodon's type of event for the edit of a status, and where the time of the edit is.
+const EDIT: &[u8] = b"status.update";
+const EDITED: &str = "/edited_at";
 
 /// What of a message is looked at.
 #[derive(Debug, Clone)]
@@ -52,6 +55,13 @@ pub struct Tally {
     pub lag_ms: Option<i64>,
 }
 
+/// A record from which the time can be told: where a gap would begin.
+#[derive(Debug)]
+struct Fresh {
+    data: Bytes,
+    is_edit: bool,
+}
+
 /// Turns messages into lines.
 #[derive(Debug)]
 pub struct Intake {
@@ -59,6 +69,8 @@ pub struct Intake {
     overlap: Option<Overlap>,
     told: Told,
     gaps: Gaps,
+    /// The newest record that was not given before, since [`Intake::newest`].
+    fresh: Option<Fresh>,
     announced: Option<Cause>,
     tally: Tally,
 }
@@ -72,6 +84,7 @@ impl Intake {
             reading,
             told: Told::default(),
             gaps: Gaps::after(last_received_ms),
+            fresh: None,
             announced: None,
             tally: Tally::default(),
         }
@@ -120,32 +133,43 @@ impl Intake {
             }
         }
         let id = self.id(name, &data);
-        if let (Some(id), Some(overlap)) = (&id, &mut self.overlap)
-            && overlap.is_repeated(id)
-        {
+        let seen = match (&id, &mut self.overlap) {
+            (Some(id), Some(overlap)) => overlap.note(id),
+            _ => Seen::First,
+        };
+        if seen == Seen::Earlier {
             self.tally.duplicates += 1;
             return None;
         }
+        let is_edit = self.reading.ids_by_type && name == EDIT;
         if self.gaps.is_open() {
-            let moment = self.moment(&data, now_ms);
+            let moment = self.moment(&data, is_edit, now_ms);
             if let Some(gap) = self.gaps.first(moment) {
                 self.missing(gap);
             }
         }
+        if seen == Seen::First {
+            // Shares the record's memory.
+            self.fresh = Some(Fresh { data: data.clone(), is_edit });
+        }
         Some(Line { bytes: data, id, cursor: None })
     }
 
-    /// The lines of a chunk are all taken: the newest one tells the lag, and where a gap would begin.
-    pub fn newest(&mut self, line: &Line, now_ms: i64) {
-        let moment = self.moment(&line.bytes, now_ms);
+    /// The messages of a chunk are all taken: the newest record tells the lag, and where a gap would begin.
+    /// One that the connection had given before tells neither.
+    pub fn newest(&mut self, now_ms: i64) {
+        let Some(Fresh { data, is_edit }) = self.fresh.take() else { return };
+        let moment = self.moment(&data, is_edit, now_ms);
         if let Some(event_ms) = moment.event_ms {
             self.tally.lag_ms = Some(now_ms.saturating_sub(event_ms));
         }
         self.gaps.record(moment);
     }
 
-    fn moment(&self, data: &[u8], received_ms: i64) -> Moment {
-        let [text] = extract(data, [self.reading.time.as_ref()]);
+    fn moment(&self, data: &[u8], is_edit: bool, received_ms: i64) -> Moment {
+        // An edit has the time of what it edits, too, which may be long ago.
+        let edited = if is_edit { Pointer::parse(EDITED) } else { None };
+        let [text] = extract(data, [edited.as_ref().or(self.reading.time.as_ref())]);
         Moment { event_ms: text.and_then(|text| event_time::parse_ms(&text)), received_ms }
     }
 
@@ -156,9 +180,9 @@ impl Intake {
         let id = match name {
             _ if !self.reading.ids_by_type => id,
             b"" | b"message" | b"update" => id,
-            b"status.update" => {
+            EDIT => {
                 // Each edit of a status is a record of its own.
-                let [edited] = extract(data, [Pointer::parse("/edited_at").as_ref()]);
+                let [edited] = extract(data, [Pointer::parse(EDITED).as_ref()]);
                 format!("status.update:{id}:{}", edited.unwrap_or_default())
             }
             other => format!("{}:{id}", String::from_utf8_lossy(other)),
@@ -208,9 +232,7 @@ mod tests {
 
     fn take(intake: &mut Intake, name: &str, data: &str, now_ms: i64) -> Option<Line> {
         let line = intake.take(name.as_bytes(), Bytes::copy_from_slice(data.as_bytes()), now_ms);
-        if let Some(line) = &line {
-            intake.newest(line, now_ms);
-        }
+        intake.newest(now_ms);
         line
     }
 
@@ -238,6 +260,29 @@ mod tests {
         take(&mut intake, "", r#"{"id":2,"t":1690617107000}"#, 1_690_617_108_000);
         let tally = intake.tally();
         assert_eq!((tally.gaps, tally.gap_ms, tally.lag_ms), (1, 8000, Some(1000)));
+    }
+
+    #[test]
+    fn what_a_connection_repeats_does_not_move_the_beginning_of_a_gap() {
+        let mut intake = intake(Dialect::None, "/id", "/t");
+        intake.connected(Coverage::None);
+        for n in [1, 2, 3, 1] {
+            let text = format!("{{\"id\":{n},\"t\":169061709900{n}}}");
+            assert!(take(&mut intake, "", &text, 0).is_some());
+        }
+        intake.connected(Coverage::None);
+        take(&mut intake, "", r#"{"id":9,"t":1690617099009}"#, 0);
+        let span = intake.tally().last_gap.map(|gap| (gap.from_ms, gap.to_ms));
+        assert_eq!(span, Some((1_690_617_099_003, 1_690_617_099_009)));
+    }
+
+    #[test]
+    fn an_edit_has_the_time_of_the_edit() {
+        let mut intake = intake(Dialect::Mastodon, "/id", "/created_at");
+        intake.connected(Coverage::None);
+        let edit = r#"{"id":"1","created_at":"2020-01-01T00:00:00Z","edited_at":"2023-07-29T07:51:39Z"}"#;
+        take(&mut intake, "status.update", edit, 1_690_617_099_250);
+        assert_eq!(intake.tally().lag_ms, Some(250));
     }
 
     #[test]

@@ -9,6 +9,17 @@ use std::collections::hash_map::{Entry, RandomState};
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 
+/// Whether an id is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seen {
+    /// It is new.
+    First,
+    /// This connection gave it before.
+    Again,
+    /// An earlier connection gave it first.
+    Earlier,
+}
+
 /// The newest ids, with the connection that gave them first.
 #[derive(Debug)]
 pub struct Overlap {
@@ -39,10 +50,16 @@ impl Overlap {
 
     /// Notes the id; returns whether an earlier connection gave it.
     pub fn is_repeated(&mut self, id: &str) -> bool {
+        self.note(id) == Seen::Earlier
+    }
+
+    /// Notes the id; returns who gave it first.
+    pub fn note(&mut self, id: &str) -> Seen {
         let [high, low] = &self.secrets;
         let print = u128::from(high.hash_one(id)) << 64 | u128::from(low.hash_one(id));
         match self.seen.entry(print) {
-            Entry::Occupied(first) => *first.get() != self.connection,
+            Entry::Occupied(first) if *first.get() == self.connection => Seen::Again,
+            Entry::Occupied(_) => Seen::Earlier,
             Entry::Vacant(free) => {
                 free.insert(self.connection);
                 self.order.push_back(print);
@@ -51,7 +68,7 @@ impl Overlap {
                 {
                     self.seen.remove(&oldest);
                 }
-                false
+                Seen::First
             }
         }
     }
@@ -83,7 +100,7 @@ mod tests {
     fn only_what_an_earlier_connection_gave_is_repeated() {
         let mut overlap = Overlap::new(100);
         overlap.connected();
-        assert!(!overlap.is_repeated("a"));
+        assert_eq!((overlap.note("a"), overlap.note("a")), (Seen::First, Seen::Again));
         assert!(!overlap.is_repeated("a"), "twice within one connection is the upstream's business");
         assert!(!overlap.is_repeated("b"));
         overlap.connected();

@@ -260,13 +260,17 @@ impl Spill<'_> {
     }
 
     fn keep_cursors(&mut self, now: bool) {
-        if !now && self.cursors_at.elapsed() < CURSOR_EVERY {
-            return;
+        let due = now || self.cursors_at.elapsed() >= CURSOR_EVERY;
+        if due {
+            self.cursors_at = Instant::now();
         }
-        self.cursors_at = Instant::now();
         for (index, source) in (0..SourceIndex::MAX).zip(&self.shared.config.sources) {
-            let durable = self.shared.ledger.frontier(index).durable();
             let kept = &mut self.cursors[usize::from(index)];
+            // The first one is kept at once: without any a killed daemon would begin anew.
+            if !due && kept.is_some() {
+                continue;
+            }
+            let durable = self.shared.ledger.frontier(index).durable();
             let Some(cursor) = durable.filter(|cursor| kept.as_ref() != Some(cursor)) else { continue };
             match resume::persist(&self.shared.spool, &source.name, &cursor) {
                 Ok(()) => *kept = Some(cursor),

@@ -6,7 +6,12 @@
 //! - from a service that serves everything again on demand, every record from its first stream on.
 //!
 //! What is left are gaps: what was published while the client was away, or was on its way when the
-//! connection broke, at a service that cannot serve it again.
+//! connection broke, at a service that cannot serve it again. [`reported`] compares them with what the
+//! client itself reports.
+
+pub mod reported;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 
@@ -19,6 +24,8 @@ pub struct Item {
     pub hash: u64,
     /// Its own time, milliseconds since 1970.
     pub event_ms: i64,
+    /// How many bytes must arrive.
+    pub len: usize,
     /// It must arrive; else it is a message about the stream.
     pub data: bool,
 }
@@ -30,8 +37,31 @@ pub struct Session {
     pub from: u64,
     /// The records that were wholly written, in their order, repeated ones too.
     pub served: Vec<u64>,
+    /// A record of which all but its end was written: it may arrive.
+    pub unended: Option<u64>,
     /// It broke in a way in which the client may not have read the last of them.
     pub may_lose: bool,
+    /// Whether it ended in the middle of a record.
+    pub torn: Torn,
+}
+
+impl Session {
+    /// All that may arrive of it.
+    fn possible(&self) -> impl Iterator<Item = u64> + '_ {
+        self.served.iter().copied().chain(self.unended)
+    }
+}
+
+/// What a client has of a torn record at the end of a stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Torn {
+    /// Nothing: there is none, or its bytes never came.
+    #[default]
+    No,
+    /// Perhaps a part.
+    Perhaps,
+    /// A part.
+    Part,
 }
 
 /// All that a service did for one client.
@@ -104,7 +134,7 @@ pub fn judge(history: &History, arrived: &[u64]) -> Verdict {
             continue;
         }
         verdict.duplicates += copies.saturating_sub(1) as u64;
-        if copies > 0 && !book.served.contains(&item.number) {
+        if copies > 0 && !book.possible.contains(&item.number) {
             verdict.torn.push(item.number);
         }
     }
@@ -124,6 +154,8 @@ struct Book<'a> {
     arrived: HashMap<u64, usize>,
     foreign: Vec<u64>,
     served: HashSet<u64>,
+    /// What was served, or may be read as if it was.
+    possible: HashSet<u64>,
     /// For each session its data that no other session served, in its order, each once.
     own: Vec<Vec<u64>>,
 }
@@ -145,19 +177,19 @@ impl<'a> Book<'a> {
         }
         let mut sessions: HashMap<u64, HashSet<usize>> = HashMap::new();
         for (index, session) in history.sessions.iter().enumerate() {
-            for number in &session.served {
-                sessions.entry(*number).or_default().insert(index);
+            for number in session.possible() {
+                sessions.entry(number).or_default().insert(index);
             }
         }
         let own = |session: &Session| {
             let mut seen = HashSet::new();
-            let data = session.served.iter().filter(|number| items.get(number).is_some_and(|item| item.data));
-            let once = data.filter(|number| sessions[number].len() == 1 && seen.insert(**number));
-            once.copied().collect()
+            let data = session.possible().filter(|number| items.get(number).is_some_and(|item| item.data));
+            data.filter(|number| sessions[number].len() == 1 && seen.insert(*number)).collect()
         };
         let own = history.sessions.iter().map(own).collect();
-        let served = sessions.keys().copied().collect();
-        Self { history, own, items, arrived, foreign, served }
+        let possible = sessions.keys().copied().collect();
+        let served = history.sessions.iter().flat_map(|session| &session.served).copied().collect();
+        Self { history, own, items, arrived, foreign, served, possible }
     }
 
     fn copies(&self, number: u64) -> usize {
@@ -208,81 +240,5 @@ impl<'a> Book<'a> {
         let missing = |number: &u64| self.is_data(*number) && self.copies(*number) == 0;
         let missed = (before + 1..after).filter(missing).collect();
         Gap { before, after, from_ms: time(before), to_ms: time(after), missed }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Record `n` has the hash 100 + n and the time 1000 n; number 5 is a message.
-    fn history(resumable: bool, sessions: Vec<Session>) -> History {
-        let item = |n: u64| Item {
-            number: n,
-            hash: 100 + n,
-            event_ms: i64::try_from(1_000 * n).unwrap(),
-            data: n != 5,
-        };
-        History { records: (1..=20).map(item).collect(), sessions, resumable }
-    }
-
-    fn session(served: impl IntoIterator<Item = u64>, may_lose: bool) -> Session {
-        let served: Vec<u64> = served.into_iter().collect();
-        Session { from: served[0], served, may_lose }
-    }
-
-    fn hashes(numbers: impl IntoIterator<Item = u64>) -> Vec<u64> {
-        numbers.into_iter().map(|n| 100 + n).collect()
-    }
-
-    #[test]
-    fn of_a_stream_that_ended_in_order_everything_is_owed() {
-        let history = history(false, vec![session(1..=4, false), session(8..=10, false)]);
-        let all = judge(&history, &hashes([1, 2, 3, 4, 8, 9, 10]));
-        assert!(all.is_complete());
-        assert_eq!(all.gaps, [Gap { before: 4, after: 8, from_ms: 4_000, to_ms: 8_000, missed: vec![6, 7] }]);
-        assert_eq!(judge(&history, &hashes([1, 2, 3, 8, 9, 10])).lost, [4], "the last of a stream");
-        assert_eq!(judge(&history, &hashes([1, 2, 3, 4, 8, 9])).lost, [10], "the last of all");
-    }
-
-    #[test]
-    fn of_a_stream_that_broke_the_last_may_be_missing_but_no_hole() {
-        let history = history(false, vec![session(1..=4, true), session(8..=10, false)]);
-        let tail = judge(&history, &hashes([1, 2, 8, 9, 10]));
-        assert!(tail.is_complete());
-        assert_eq!(
-            tail.gaps[0],
-            Gap { before: 2, after: 8, from_ms: 2_000, to_ms: 8_000, missed: vec![3, 4, 6, 7] }
-        );
-        assert_eq!(judge(&history, &hashes([1, 3, 4, 8, 9, 10])).lost, [2]);
-        // The whole stream may be unread; then there is no gap that a client could know of.
-        assert_eq!(judge(&history, &hashes([8, 9, 10])).gaps, []);
-    }
-
-    #[test]
-    fn repeated_records_prove_nothing_about_what_was_read() {
-        // 1 and 2 come again behind 4, of which nothing was read.
-        let repeated = history(false, vec![session([1, 2, 3, 4, 1, 2], true), session(8..=9, false)]);
-        assert!(judge(&repeated, &hashes([1, 2, 8, 9])).is_complete());
-        // A backfill serves 3 and 4 again, but no longer 2.
-        let backfilled = history(false, vec![session(1..=4, true), session([4, 3, 6, 3], false)]);
-        assert!(judge(&backfilled, &hashes([1, 3, 4, 6])).is_complete());
-        assert_eq!(judge(&backfilled, &hashes([1, 3, 6])).lost, [4]);
-    }
-
-    #[test]
-    fn a_service_with_resume_owes_everything_from_its_first_stream_on() {
-        let history = history(true, vec![session(3..=6, true), session(9..=10, false)]);
-        assert_eq!(judge(&history, &hashes([3, 4, 6, 9, 10])).lost, [7, 8]);
-        assert!(judge(&history, &hashes([3, 4, 6, 9, 10, 7, 8])).lost.is_empty());
-    }
-
-    #[test]
-    fn what_must_not_be_there_is_found() {
-        let history = history(false, vec![session(1..=6, false)]);
-        let verdict = judge(&history, &hashes([1, 2, 2, 2, 3, 4, 5, 6, 7, 99]));
-        assert_eq!((verdict.duplicates, verdict.messages), (2, vec![5]));
-        assert_eq!((verdict.torn, verdict.foreign), (vec![7], vec![199]));
-        assert!(verdict.lost.is_empty());
     }
 }

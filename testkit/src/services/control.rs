@@ -8,6 +8,7 @@ use super::dialect::Form;
 use super::faults::{Close, Cut, Fault, Kind};
 use super::log::Log;
 use crate::http::Request;
+use crate::oracle::sources::Torn;
 
 /// Why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,17 @@ impl End {
             Self::Told | Self::Limit | Self::SlowReader | Self::Refused => false,
         }
     }
+
+    /// What the client has of a torn record.
+    pub(super) fn torn(self, gzip: bool) -> Torn {
+        match self {
+            // Compressed, a part of it may come to nothing.
+            Self::Torn(Cut::Letter, Close::Fin | Close::Complete) if !gzip => Torn::Part,
+            // A client that goes away in the middle of a record has left the rest.
+            Self::Torn(..) | Self::ClientGone => Torn::Perhaps,
+            _ => Torn::No,
+        }
+    }
 }
 
 /// One request for the stream.
@@ -57,6 +69,8 @@ pub struct Connection {
     pub from: Option<u64>,
     /// The records that were wholly written to it, by number, in their order.
     pub served: Vec<u64>,
+    /// A record that was written but for the end of its line: a client may see that it is whole.
+    pub unended: Option<u64>,
     /// The answer is compressed.
     pub gzip: bool,
     /// When and why it ended.
@@ -116,6 +130,11 @@ impl State {
         }
     }
 
+    /// Everything has gone wrong that was to, and somebody listens.
+    pub(super) fn is_calm(&self) -> bool {
+        self.faults.is_empty() && self.refusals.is_empty() && self.streaming > 0
+    }
+
     /// The fault that is due now; it happens once.
     pub(super) fn take_fault(&mut self) -> Option<Kind> {
         let due = self.faults.front().is_some_and(|fault| fault.after <= self.served);
@@ -137,6 +156,7 @@ impl State {
             status,
             from: None,
             served: Vec::new(),
+            unended: None,
             gzip: false,
             ended,
         });

@@ -1,5 +1,6 @@
 //! What can go wrong with an upstream, by script or drawn from a seed.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::rng::Rng;
@@ -67,6 +68,33 @@ pub enum Kind {
     Gzip,
 }
 
+impl Kind {
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::End(Close::Complete) => "end",
+            Self::End(Close::Fin) => "fin",
+            Self::End(Close::Reset) => "rst",
+            Self::Torn(Cut::Middle, _) => "torn: middle",
+            Self::Torn(Cut::Letter, _) => "torn: letter",
+            Self::Torn(Cut::End, _) => "torn: end",
+            Self::Stall(_) => "stall",
+            Self::Throttle { .. } => "throttle",
+            Self::Refuse { status: 401, .. } => "401",
+            Self::Refuse { status: 429, .. } => "429",
+            Self::Refuse { status: 503, .. } => "503",
+            Self::Refuse { .. } => "refuse",
+            Self::Big(_) => "big",
+            Self::Repeat(_) => "repeat",
+            Self::Jump(_) => "jump",
+            Self::Told => "told",
+            Self::Message => "message",
+            Self::Gzip => "gzip",
+        }
+    }
+}
+
 /// A fault and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
@@ -89,6 +117,8 @@ pub struct Measure {
     pub wait_s: u64,
     /// How large a large record is, in bytes.
     pub big: usize,
+    /// How many of the faults are a 401: a client that keeps the rules waits a minute or more after it.
+    pub denials: usize,
 }
 
 impl Default for Measure {
@@ -99,6 +129,7 @@ impl Default for Measure {
             pause: Duration::from_millis(2),
             wait_s: 1,
             big: 10 * 1024 * 1024,
+            denials: 0,
         }
     }
 }
@@ -131,30 +162,56 @@ impl Faults {
             after += 1 + rng.below(2 * measure.apart);
             Fault { after, kind: draw(&mut rng, measure) }
         };
-        Self((0..n).map(fault).collect())
+        let mut faults: Vec<Fault> = (0..n).map(fault).collect();
+        for _ in 0..measure.denials.min(n) {
+            let at = rng.index(n);
+            faults[at].kind = Kind::Refuse { status: 401, times: 1, wait_s: None };
+        }
+        Self(faults)
+    }
+
+    /// A message in the place of each jump in time: for clients that tell by its time whether a record is
+    /// new.
+    #[must_use]
+    pub fn in_time(mut self) -> Self {
+        let jumps = self.0.iter_mut().filter(|fault| matches!(fault.kind, Kind::Jump(_)));
+        jumps.for_each(|fault| fault.kind = Kind::Message);
+        self
+    }
+
+    /// How many there are of each kind, by name.
+    #[must_use]
+    pub fn tally(&self) -> BTreeMap<&'static str, usize> {
+        let mut tally = BTreeMap::new();
+        for fault in &self.0 {
+            *tally.entry(fault.kind.name()).or_default() += 1;
+        }
+        tally
     }
 }
 
-/// One of a hundred is large, few stall or refuse: those cost the most time.
+/// Cheap faults come often, dear ones seldom: a large record, a stall, and a refusal that does not tell how
+/// long to wait, so that the client waits as long as its rules say.
 fn draw(rng: &mut Rng, measure: &Measure) -> Kind {
     let close = rng.pick(&[Close::Fin, Close::Reset]);
+    let refuse = |status, wait_s| Kind::Refuse { status, times: 1, wait_s };
     match rng.below(100) {
-        0..12 => Kind::End(rng.pick(&[Close::Complete, Close::Fin, Close::Reset])),
-        12..20 => Kind::Torn(Cut::Middle, close),
-        20..28 => Kind::Torn(Cut::Letter, close),
-        28..34 => Kind::Torn(Cut::End, close),
-        34..38 => Kind::Stall(measure.stall),
+        0..13 => Kind::End(rng.pick(&[Close::Complete, Close::Fin, Close::Reset])),
+        13..21 => Kind::Torn(Cut::Middle, close),
+        21..29 => Kind::Torn(Cut::Letter, close),
+        29..35 => Kind::Torn(Cut::End, close),
+        35..38 => Kind::Stall(measure.stall),
         38..44 => {
             Kind::Throttle { records: 1 + rng.below(5), piece: 1 + rng.index(300), pause: measure.pause }
         }
-        44..48 => Kind::Refuse { status: 429, times: 1, wait_s: Some(measure.wait_s) },
-        48..52 => Kind::Refuse { status: 503, times: 1 + rng.index(2), wait_s: None },
-        52..54 => Kind::Refuse { status: 401, times: 1, wait_s: None },
-        54..56 => Kind::Big(measure.big),
-        56..70 => Kind::Repeat(1 + rng.below(20)),
-        70..77 => Kind::Jump(if rng.chance(0.5) { 3_600_000 } else { -3_600_000 }),
-        77..85 => Kind::Told,
-        85..93 => Kind::Message,
+        44..48 => refuse(429, Some(measure.wait_s)),
+        48..51 => refuse(503, Some(measure.wait_s)),
+        51..52 => refuse(503, None),
+        52..55 => Kind::Big(measure.big),
+        55..69 => Kind::Repeat(1 + rng.below(20)),
+        69..75 => Kind::Jump(if rng.chance(0.5) { 3_600_000 } else { -3_600_000 }),
+        75..83 => Kind::Told,
+        83..92 => Kind::Message,
         _ => Kind::Gzip,
     }
 }
@@ -177,6 +234,14 @@ mod tests {
         assert!((7_500..12_500).contains(&last), "200 faults, 50 apart, end at {last}");
         let kinds: HashSet<_> = faults.0.iter().map(|fault| discriminant(&fault.kind)).collect();
         assert_eq!(kinds.len(), 11, "some kind never came: {faults:?}");
+    }
+
+    #[test]
+    fn as_many_are_denials_as_are_asked_for() {
+        let faults = |denials| Faults::random(3, 50, &Measure { denials, ..Measure::default() });
+        assert_eq!(faults(0).tally().get("401"), None);
+        assert_eq!(faults(1).tally()["401"], 1);
+        assert_eq!(faults(0).tally().values().sum::<usize>(), 50);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 //!
 //! The log grows whether anybody listens or not ([`Growth`]); any number of clients may listen.
 
+mod account;
 mod control;
 mod event;
 mod faults;

@@ -42,7 +42,9 @@ pub struct Record {
     pub id: String,
     /// When it happened, as it says itself: milliseconds since 1970.
     pub event_ms: i64,
-    /// When it was published.
+    /// When it was published by the service's clock, milliseconds since 1970.
+    pub at_ms: i64,
+    /// The same moment.
     pub born: Instant,
     /// What it is.
     pub what: What,
@@ -120,6 +122,11 @@ impl Log {
         self.by_hand += records;
     }
 
+    /// Publishes nothing more.
+    pub(super) fn finish(&mut self) {
+        self.limit = self.limit.min(self.len());
+    }
+
     pub(super) fn shift(&mut self, ms: i64) {
         self.shift_ms += ms;
     }
@@ -171,10 +178,11 @@ impl Log {
             Growth::OnDemand | Growth::ByHand => now,
         };
         let age = i64::try_from(born.saturating_duration_since(self.epoch.0).as_millis());
-        let event_ms = self.epoch.1 + age.unwrap_or(i64::MAX / 2) + self.shift_ms;
+        let at_ms = self.epoch.1 + age.unwrap_or(i64::MAX / 2);
+        let event_ms = at_ms + self.shift_ms;
         let draft = Draft::new(self.seed, number, event_ms, self.big.take());
         let (id, what, body) = dialect.compose(&draft);
         let hash = crate::hash(&body);
-        self.records.push(Record { number, id, event_ms, born, what, body, hash, served: 0 });
+        self.records.push(Record { number, id, event_ms, at_ms, born, what, body, hash, served: 0 });
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 
 use super::control::{End, Refusal, State, Ways};
-use super::dialect::{Dialect, Start};
+use super::dialect::{Dialect, Form, Start};
 use super::faults::{Close, Cut, Fault, Kind};
 use super::gzip::Gzip;
 use super::wire::{self, Encoder};
@@ -253,22 +253,25 @@ impl<'a> Session<'a> {
 
     /// Writes the next record up to the cut. Without a record it waits for one.
     async fn tear(&mut self, cut: Cut, close: Close) -> Result<(), End> {
-        let Some(frame) = self.peek() else {
+        let Some((number, frame)) = self.peek() else {
             let until = self.put_back(Kind::Torn(cut, close));
             return self.wait(Some(until)).await;
         };
         self.advance();
         let at = wire::cut_at(&frame, cut, self.dialect.end_len(self.ways.form));
         let torn = self.encoder.torn(&frame, at);
+        if cut == Cut::End && self.ways.form == Form::Lines {
+            self.shared.lock().connections[self.index].unended = Some(number);
+        }
         self.write(&torn).await.1?;
         Err(End::Torn(cut, close))
     }
 
-    /// The frame of the next record, which stays where it is.
-    fn peek(&self) -> Option<Vec<u8>> {
+    /// The next record's number and frame; it stays where it is.
+    fn peek(&self) -> Option<(u64, Vec<u8>)> {
         let mut state = self.shared.lock();
         let number = self.upcoming(&mut state, Instant::now())?;
-        state.log.get(number).map(|record| self.dialect.frame(record, self.ways.form))
+        state.log.get(number).map(|record| (number, self.dialect.frame(record, self.ways.form)))
     }
 
     /// Lets a fault wait for a record; returns when to look again.

@@ -57,6 +57,13 @@ pub(super) struct Refused {
     pub(super) body: serde_json::Value,
 }
 
+/// In a build of the whole workspace reqwest speaks TLS, and wants to be told with which cryptography.
+pub(super) fn client() -> reqwest::Client {
+    // Another test of this process may have said so before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 /// One stream, being read.
 pub(super) struct Stream {
     response: reqwest::Response,
@@ -69,7 +76,7 @@ pub(super) struct Stream {
 }
 
 pub(super) async fn get(url: &str, headers: &[(&str, &str)]) -> Result<Stream, Refused> {
-    let mut request = reqwest::Client::new().get(url);
+    let mut request = client().get(url);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }

@@ -1,5 +1,6 @@
 //! Wikimedia EventStreams: server-sent events whose ids are positions in Kafka topics, by timestamp.
 //!
+//! The timestamps are those of Kafka, which are not moved when the events' own times jump.
 //! `Last-Event-ID` is a JSON array with the newest timestamp of each topic. A stream resumed by it
 //! begins with the first event that is not older: events of the same millisecond come again, and some
 //! before them. `since` begins at a time. `Accept: application/json` gets one event a line, without
@@ -62,14 +63,14 @@ impl Wikimedia {
 
 /// The first record that is not older, as Kafka looks it up.
 fn first_at(state: &State, ms: i64) -> u64 {
-    let first = state.log.records().iter().find(|record| record.event_ms >= ms);
+    let first = state.log.records().iter().find(|record| record.at_ms >= ms);
     first.map_or(state.log.len() + 1, |record| record.number)
 }
 
 fn mark(record: &Record) -> String {
     format!(
         r#"[{{"topic":"{TOPIC}","partition":0,"timestamp":{}}},{{"topic":"{STANDBY}","partition":0,"offset":-1}}]"#,
-        record.event_ms
+        record.at_ms
     )
 }
 

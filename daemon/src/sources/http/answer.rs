@@ -6,10 +6,15 @@ use std::time::{Duration, SystemTime};
 use reqwest::StatusCode;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
+use crate::sources::event_time;
 use crate::sources::reconnect::Cause;
 
 /// X's header: the second at which its rate limit begins anew.
 const RATE_LIMIT_RESET: &str = "x-rate-limit-reset";
+/// Mastodon's, which gives the time itself.
+const RATELIMIT_RESET: &str = "x-ratelimit-reset";
+/// A reset before this is no time but something else, such as seconds from now: the year 2001.
+const TIME_MIN_MS: i64 = 1_000_000_000_000;
 /// X's older status for too many requests.
 const ENHANCE_YOUR_CALM: u16 = 420;
 /// Headers cannot make us come back faster than this.
@@ -28,7 +33,7 @@ pub(super) fn cause(status: StatusCode) -> Cause {
 }
 
 /// How long the headers ask us to wait: `Retry-After` in seconds or as a date, or the beginning of the
-/// next rate limit; the longer when there are both.
+/// next rate limit; the longest when there are several.
 #[must_use]
 pub(super) fn told(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
@@ -41,7 +46,11 @@ pub(super) fn told(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
         .and_then(|value| value.parse().ok())
         .and_then(|seconds| SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds)))
         .map(until);
-    after.max(reset).map(|told| told.max(TOLD_MIN))
+    let time = text(RATELIMIT_RESET).and_then(event_time::parse_ms).filter(|ms| *ms >= TIME_MIN_MS);
+    let time = time
+        .and_then(|ms| SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(ms.unsigned_abs())))
+        .map(until);
+    after.max(reset).max(time).map(|told| told.max(TOLD_MIN))
 }
 
 /// The answer in words, with what an operator can do.
@@ -83,6 +92,13 @@ mod tests {
         assert_eq!(told_by(&[("x-rate-limit-reset", "784112377")]), Some(600));
         assert_eq!(told_by(&[("retry-after", "5"), ("x-rate-limit-reset", "784112377")]), Some(600));
         assert_eq!(told_by(&[("x-rate-limit-reset", "1")]), Some(1), "a time in the past is no haste");
+        assert_eq!(told_by(&[("x-ratelimit-reset", "1994-11-06T08:50:00.000000Z")]), None, "too long ago");
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_785_648_000);
+        let headers = HeaderMap::from_iter([(
+            reqwest::header::HeaderName::from_static(RATELIMIT_RESET),
+            "2026-08-02T05:22:17.399Z".parse().unwrap(),
+        )]);
+        assert_eq!(told(&headers, now), Some(Duration::from_millis(137_399)));
         for nonsense in ["", "soon", "-1", "99999999999999999999999"] {
             assert_eq!(told_by(&[("retry-after", nonsense), ("x-rate-limit-reset", nonsense)]), None);
         }

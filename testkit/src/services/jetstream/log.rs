@@ -67,6 +67,11 @@ impl Log {
         self.clock_us = self.clock_us.saturating_add_signed(us);
     }
 
+    /// Publishes nothing more.
+    pub(super) fn finish(&mut self) {
+        self.limit = self.limit.min(self.events.len() as u64);
+    }
+
     pub(super) fn big(&mut self, bytes: usize) {
         self.big = Some(bytes);
     }

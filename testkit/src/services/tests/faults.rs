@@ -159,7 +159,7 @@ async fn stopping_ends_streams_and_requests_that_are_held_back() {
     let mut open = get(&service.url(), &[]).await.unwrap();
     service.stall(true);
     let url = service.url();
-    let held = tokio::spawn(async move { reqwest::get(url).await.is_ok() });
+    let held = tokio::spawn(async move { client().get(url).send().await.is_ok() });
     let began = Instant::now();
     tokio::task::spawn_blocking(move || service.stop()).await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(5));

@@ -27,6 +27,7 @@ fn options(seed: u64, growth: Growth, limit: u64) -> Options {
         pause: Duration::from_millis(1),
         wait_s: 1,
         big: 200_000,
+        denials: 2,
     };
     let faults = Faults::random(seed, 200, &measure);
     let keep_alive = Duration::from_millis(50);

@@ -27,7 +27,7 @@ async fn the_bytes_are_those_of_the_standard() {
         let retry = Some(Duration::from_millis(50));
         let sse = Sse { retry, line_end, bom: true, lines_every: 1, ..Sse::default() };
         let service = sse.start(by_hand()).unwrap();
-        let response = reqwest::get(service.url()).await.unwrap();
+        let response = client().get(service.url()).send().await.unwrap();
         assert_eq!(response.headers()["content-type"], "text/event-stream; charset=utf-8");
         service.publish(1);
         assert!(service.wait_served(1, WAIT));

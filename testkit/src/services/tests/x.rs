@@ -163,14 +163,14 @@ async fn too_many_connects_are_refused_until_the_window_has_passed() {
 
 async fn post(service: &Service, query: &str, body: Value) -> (u16, Value) {
     let url = format!("{}/2/tweets/search/stream/rules{query}", service.base());
-    let response = reqwest::Client::new().post(url).body(body.to_string()).send().await.unwrap();
+    let response = client().post(url).body(body.to_string()).send().await.unwrap();
     let status = response.status().as_u16();
     (status, serde_json::from_slice(&response.bytes().await.unwrap()).unwrap())
 }
 
 async fn fetch(service: &Service, path: &str) -> Value {
     let url = format!("{}/2/tweets/search/stream/rules{path}", service.base());
-    serde_json::from_slice(&reqwest::get(url).await.unwrap().bytes().await.unwrap()).unwrap()
+    serde_json::from_slice(&client().get(url).send().await.unwrap().bytes().await.unwrap()).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,178 @@
+//! The services that the daemon knows, each with its fake upstream: a row a service. One daemon reads all
+//! of them at once, each into a topic of its own, while everything goes wrong with the upstreams that can;
+//! then every topic is judged by what its upstream did ([`crate::oracle::sources`]).
+//!
+//! The tests of the quick tier (mock Kafka, few faults) and of the slow one (a real cluster, many) differ
+//! in the cluster and in the numbers only.
+
+mod fake;
+mod run;
+mod upstreams;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+pub use fake::Fake;
+pub use run::{Failure, Outcome, run};
+pub use upstreams::{Case, Upstreams};
+
+use crate::services::mastodon::Mastodon;
+use crate::services::sse::Sse;
+use crate::services::wikimedia::Wikimedia;
+use crate::services::x::X;
+use crate::services::{Faults, Growth, Measure, Options, Service, StartError};
+
+/// What the fakes ask for a token with, where one is needed.
+const TOKEN: &str = "a-token-of-the-test";
+/// The daemon's own limit of a record.
+const USUAL_MAX: usize = 1 << 20;
+/// Records a second of a service that serves whole minutes again.
+const BACKFILL_RATE: u64 = 10;
+/// How much further its faults are apart.
+const BACKFILL_FACTOR: u64 = 20;
+
+/// A service, as the daemon is told of it, and its fake.
+#[derive(Debug)]
+pub struct Preset {
+    /// The source's name, and its topic.
+    pub name: &'static str,
+    /// `type` in the configuration.
+    service: &'static str,
+    /// More lines of its `[[source]]`; `{token}` stands for a file with the token.
+    config: &'static str,
+    /// What the service gives again.
+    pub again: Again,
+    /// The longest record that the daemon is to take of it.
+    pub record_max: usize,
+    start: fn(&Weather) -> Result<Started, StartError>,
+}
+
+/// What a service gives again to a client that comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// Nothing.
+    Nothing,
+    /// The minutes that are asked for.
+    Minutes,
+    /// All behind the place that is asked for; the daemon keeps it across restarts.
+    Place,
+}
+
+/// A fake that was started, and what goes wrong with it, by kind.
+type Started = (Box<dyn Fake>, BTreeMap<&'static str, usize>);
+
+/// All of them.
+pub static PRESETS: [Preset; 6] = [
+    Preset {
+        name: "x_filtered_stream",
+        service: "x_filtered_stream",
+        config: "bearer_token_file = '{token}'\nmax_record_bytes = '12MiB'\n",
+        again: Again::Nothing,
+        record_max: 12 << 20,
+        start: |weather| {
+            let x = X { token: Some(TOKEN.to_owned()), ..X::default() };
+            weather.started(x.start(weather.options())?)
+        },
+    },
+    // For accounts that may ask for the minutes that they missed.
+    Preset {
+        name: "x_with_backfill",
+        service: "x_filtered_stream",
+        config: "bearer_token_file = '{token}'\nbackfill = true\n",
+        again: Again::Minutes,
+        record_max: USUAL_MAX,
+        start: |weather| {
+            let backfill = Some(Duration::from_secs(60));
+            let x = X { token: Some(TOKEN.to_owned()), backfill, ..X::default() };
+            let weather = weather.for_backfill();
+            weather.started(x.start(weather.options())?)
+        },
+    },
+    Preset {
+        name: "wikimedia",
+        service: "wikimedia",
+        config: "reconnect_max = '1s'\n",
+        again: Again::Place,
+        record_max: USUAL_MAX,
+        start: |weather| weather.started(Wikimedia::default().start(weather.options())?),
+    },
+    Preset {
+        name: "mastodon",
+        service: "mastodon",
+        config: "reconnect_max = '1s'\nbearer_token_file = '{token}'\n",
+        again: Again::Nothing,
+        record_max: USUAL_MAX,
+        start: |weather| {
+            let mastodon = Mastodon { token: Some(TOKEN.to_owned()), ..Mastodon::default() };
+            weather.started(mastodon.start(weather.options())?)
+        },
+    },
+    Preset {
+        name: "http_sse",
+        service: "http_sse",
+        config: "reconnect_max = '1s'\nid = '/id'\ntime = '/time'\nmax_record_bytes = '12MiB'\n",
+        again: Again::Place,
+        record_max: 12 << 20,
+        start: |weather| {
+            let sse = Sse { line_end: "\r\n", bom: true, ..Sse::default() };
+            weather.started(sse.start(weather.options())?)
+        },
+    },
+    // EventStreams gives lines, too; they have no ids, so nothing can be resumed by them.
+    Preset {
+        name: "http_ndjson",
+        service: "http_ndjson",
+        config: "reconnect_max = '1s'\nid = '/meta/id'\ntime = '/meta/dt'\n",
+        again: Again::Nothing,
+        record_max: USUAL_MAX,
+        start: |weather| {
+            let lines = Wikimedia { overlap: 0, canary_every: 0 };
+            weather.started(lines.start(weather.options())?)
+        },
+    },
+];
+
+/// What an upstream has before it.
+#[derive(Debug, Clone)]
+pub struct Weather {
+    /// Draws the records.
+    pub seed: u64,
+    /// Records a second, whether anybody listens or not.
+    pub rate: u64,
+    /// What goes wrong.
+    pub faults: Faults,
+}
+
+impl Weather {
+    /// `faults` random faults of the seed; `big` is the size of a large record in bytes.
+    #[must_use]
+    pub fn rough(seed: u64, faults: usize, big: usize) -> Self {
+        // A 401 costs a minute: one in 200 faults.
+        let denials = faults / 200;
+        let measure = Measure { apart: 20, big, denials, ..Measure::default() };
+        Self { seed, rate: 300, faults: Faults::random(seed, faults, &measure) }
+    }
+
+    /// A minute comes again at each connection: fewer records, and faults as far apart as a minute has
+    /// records. No jumps in time: by its time the client tells whether a record is new.
+    fn for_backfill(&self) -> Self {
+        let mut faults = self.faults.clone().in_time();
+        faults.0.iter_mut().for_each(|fault| fault.after *= BACKFILL_FACTOR);
+        Self { rate: BACKFILL_RATE, faults, ..self.clone() }
+    }
+
+    #[expect(clippy::unnecessary_wraps, reason = "the last word of a row's start, which may fail")]
+    fn started(&self, service: Service) -> Result<Started, StartError> {
+        Ok((Box::new(service), self.faults.tally()))
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            growth: Growth::Rate(self.rate),
+            seed: self.seed,
+            faults: self.faults.clone(),
+            keep_alive: Duration::from_millis(200),
+            ..Options::default()
+        }
+    }
+}
