@@ -3,7 +3,12 @@
 //!
 //! All recordings that are in the folder are read, whatever their names.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_types, reason = "the helpers of a test fail loudly")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::disallowed_types,
+    clippy::print_stderr,
+    reason = "a test fails loudly, and says its seed and what it skips"
+)]
 #![allow(unreachable_pub, dead_code, reason = "the server is shared with a test that uses the rest of it")]
 
 #[path = "recordings/reading.rs"]
@@ -33,12 +38,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The recordings in a folder, in the order of their names.
 fn recordings(folder: &str) -> Vec<PathBuf> {
     let path = samples::folder().join(folder);
-    let Ok(entries) = std::fs::read_dir(&path) else {
-        println!("SKIPPED: no {}; set ${} to the folder of recordings", path.display(), samples::VARIABLE);
-        return Vec::new();
-    };
+    let entries = std::fs::read_dir(&path).into_iter().flatten();
     let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     paths.sort();
+    if paths.is_empty() {
+        let (place, variable) = (path.display(), samples::VARIABLE);
+        eprintln!("SKIPPED: nothing in {place}; set ${variable} to the folder of recordings");
+    }
     paths
 }
 
@@ -69,8 +75,8 @@ impl Kafka {
         let snapshot = self.reader.snapshot();
         assert_eq!(snapshot.missed(), 0, "the mock forgot records");
         let own = format!("{DAEMON}-");
-        let id = |id: &Box<str>| Some(id.to_string()).filter(|id| !id.starts_with(&own));
-        let ids = snapshot.partitions[&0].iter().map(|entry| id(entry.id.as_ref().unwrap()));
+        let id = |id: &str| Some(id.to_owned()).filter(|id| !id.starts_with(&own));
+        let ids = snapshot.partitions[&0].iter().map(|entry| id(entry.id.as_deref().unwrap()));
         (self.values.lock().unwrap().clone(), ids.collect())
     }
 }
@@ -108,7 +114,7 @@ fn check(name: &str, source: &str, expected: &Expected) -> Vec<Option<String>> {
     let stream = source.stream;
     let met = (stream.notices.values().sum::<u64>(), stream.torn, stream.duplicates, stream.too_long);
     assert_eq!(met, (expected.notices, expected.torn, 0, 0), "{name}: notices, torn, duplicates, too long");
-    println!("{name}: {count} records, {} notices, {} torn", expected.notices, expected.torn);
+    eprintln!("{name}: {count} records, {} notices, {} torn", expected.notices, expected.torn);
     ids
 }
 
@@ -116,7 +122,7 @@ fn check(name: &str, source: &str, expected: &Expected) -> Vec<Option<String>> {
 fn serve(name: &str, body: &[u8], settings: &str, is_events: bool, expected: &Expected) {
     let seed = u64::from(std::process::id());
     let length = 1 + Rng::new(seed).index(body.len().clamp(1, 9_000));
-    println!("{name}: in pieces of {length} bytes, from seed {seed}");
+    eprintln!("{name}: in pieces of {length} bytes, from seed {seed}");
     let kind = if is_events { "text/event-stream" } else { "application/json; charset=utf-8" };
     let server = Server::start(vec![Step::stream(kind, body).cut(length)]);
     let found = check(name, &format!("url = '{}'\n{settings}", server.url()), expected);
@@ -128,10 +134,11 @@ fn serve(name: &str, body: &[u8], settings: &str, is_events: bool, expected: &Ex
 fn as_served(recording: &[u8]) -> Vec<u8> {
     let mut served = Vec::new();
     for (at, line) in recording.split_inclusive(|byte| *byte == b'\n').enumerate() {
-        match line.strip_suffix(b"\n") {
-            Some(line) => served.extend([line.strip_suffix(b"\r").unwrap_or(line), b"\r\n"].concat()),
-            None => served.extend(line),
-        }
+        let Some(whole) = line.strip_suffix(b"\n") else {
+            served.extend(line);
+            break;
+        };
+        served.extend([whole.strip_suffix(b"\r").unwrap_or(whole), b"\r\n"].concat());
         if at % 10 == 9 {
             served.extend(b"\r\n");
         }

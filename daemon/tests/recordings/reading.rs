@@ -52,7 +52,9 @@ fn is_container(text: &[u8]) -> bool {
 /// A recording of server-sent events.
 pub(crate) fn events(text: &[u8], service: Service) -> Expected {
     let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
-    let text = String::from_utf8(text.to_vec()).unwrap().replace("\r\n", "\n").replace('\r', "\n");
+    // A letter for each byte: a recording may be cut off in the middle of a character.
+    let text: String = text.iter().map(|byte| char::from(*byte)).collect();
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let (mut messages, mut name, mut data) = (Vec::new(), "", Vec::new());
     let (whole, rest) = text.rsplit_once('\n').unwrap_or(("", &text));
     for line in whole.split('\n') {
@@ -61,7 +63,7 @@ pub(crate) fn events(text: &[u8], service: Service) -> Expected {
         match field {
             _ if line.is_empty() => {
                 if !data.is_empty() {
-                    messages.push(Message { name: name.into(), data: data.join("\n").into() });
+                    messages.push(Message { name: bytes(name), data: bytes(&data.join("\n")) });
                 }
                 (name, data) = ("", Vec::new());
             }
@@ -72,6 +74,11 @@ pub(crate) fn events(text: &[u8], service: Service) -> Expected {
     }
     let is_torn = !data.is_empty() || !(rest.is_empty() || rest.starts_with(':'));
     Expected { torn: u64::from(is_torn), ..judged(messages.into_iter(), service) }
+}
+
+/// The bytes that the letters stand for.
+fn bytes(letters: &str) -> Vec<u8> {
+    letters.chars().map(|letter| u8::try_from(letter).unwrap()).collect()
 }
 
 fn judged(messages: impl Iterator<Item = Message>, service: Service) -> Expected {
