@@ -94,7 +94,8 @@ fn any_record_is_read_without_a_panic() {
             let first = all.iter().map(|values| values.first());
             let alone = pointers.iter().zip(&one).filter(|(pointer, _)| pointer.is_some());
             // Both ways find the same.
-            assert!(alone.map(|(_, value)| value.as_ref()).eq(first.take(wanted.len() - 1)));
+            let is_same = alone.map(|(_, value)| value.as_ref()).eq(first.take(wanted.len() - 1));
+            assert!(is_same, "case {case} of seed {seed}: {one:?} and {all:?} in {record:?}");
             let dialects = [Dialect::None, Dialect::X, Dialect::Mastodon, Dialect::Wikimedia];
             let told = dialects.iter().filter_map(|dialect| dialect.recognise(name, &record));
             (one.iter().flatten().count(), told.filter(|notice| !notice.title.is_empty()).count())
