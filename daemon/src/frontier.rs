@@ -24,6 +24,9 @@ pub enum Cursor {
         inode: u64,
         /// The first byte that was not read.
         offset: u64,
+        /// A checksum of what stands before it, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        tail: Option<u32>,
     },
     /// A stream of server-sent events.
     Sse {
@@ -151,7 +154,7 @@ mod tests {
     use super::*;
 
     fn at(offset: u64) -> Cursor {
-        Cursor::File { device: 1, inode: 2, offset }
+        Cursor::File { device: 1, inode: 2, offset, tail: None }
     }
 
     #[test]

@@ -420,7 +420,9 @@ mod tests {
         let ledger = Ledger::new(&[false, true]);
         let first = record_of(&ledger, 0, 1, b"abc");
         let second = record_of(&ledger, 1, 2, b"abcde");
-        ledger.frontier(1).mark(2, crate::frontier::Cursor::File { device: 1, inode: 2, offset: 9 });
+        ledger
+            .frontier(1)
+            .mark(2, crate::frontier::Cursor::File { device: 1, inode: 2, offset: 9, tail: None });
         assert_eq!((ledger.of_source(0).in_memory(), ledger.of_source(1).in_memory_bytes()), (1, 5));
         assert_eq!(ledger.counts().received_bytes, 8);
         ledger.settle(second, Fate::Acked);

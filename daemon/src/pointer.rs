@@ -57,7 +57,14 @@ impl fmt::Display for Pointer {
 /// are written. `None` for what is absent, is no scalar, or comes after the text stops being JSON.
 pub fn extract<const N: usize>(json: &[u8], pointers: [Option<&Pointer>; N]) -> [Option<String>; N] {
     let mut found: [Option<String>; N] = std::array::from_fn(|_| None);
-    search(json, &pointers, &mut |slot, text| found[slot].replace(text).is_none());
+    search(json, &pointers, &mut |slot, text| {
+        // Of a key that is there twice the first value counts, whatever else is looked for.
+        let is_first = found[slot].is_none();
+        if is_first {
+            found[slot] = Some(text);
+        }
+        is_first
+    });
     found
 }
 
@@ -244,6 +251,15 @@ mod tests {
         let found =
             extract(br#"{"data":{"user":7,"id":"a"} this is not read"#, [id.as_ref(), None, key.as_ref()]);
         assert_eq!(found, [Some("a".to_owned()), None, Some("7".to_owned())]);
+    }
+
+    #[test]
+    fn of_a_key_that_is_there_twice_the_first_value_counts() {
+        let (id, absent) = (Pointer::parse("/id"), Pointer::parse("/x"));
+        for others in [[None, None], [absent.as_ref(), None], [absent.as_ref(), absent.as_ref()]] {
+            let found = extract(br#"{"id":1,"id":2}"#, [id.as_ref(), others[0], others[1]]);
+            assert_eq!(found[0].as_deref(), Some("1"));
+        }
     }
 
     #[test]

@@ -68,7 +68,7 @@ mod tests {
     fn each_source_has_its_own_cursor_and_the_old_key_is_still_read() {
         let dir = tempfile::tempdir().unwrap();
         let (spool, _appender, _reader) = Spool::open(spillway_spool::Config::new(dir.path())).unwrap();
-        let at = |offset| Cursor::File { device: 1, inode: 2, offset };
+        let at = |offset| Cursor::File { device: 1, inode: 2, offset, tail: None };
         assert_eq!(kept(&spool, "a").unwrap(), None);
         spool.meta_put(OLD_KEY, br#"{"kind":"file","device":1,"inode":2,"offset":7}"#).unwrap();
         assert_eq!(kept(&spool, "a").unwrap(), Some(at(7)));

@@ -1,5 +1,6 @@
-//! Fuzzing of the configuration: whatever stands in the file or the environment, it is a configuration
-//! or a list of problems, never a panic, and it takes no more memory than its length explains.
+//! Fuzzing of what is read from outside. Here the configuration: whatever stands in the file or the
+//! environment, it is a configuration or a list of problems, never a panic, and it takes no more memory
+//! than its length explains. The framers of streams and what reads records are in modules of their own.
 
 #![allow(
     unreachable_pub,
@@ -8,10 +9,16 @@
     reason = "a test fails loudly and says its seed"
 )]
 
+#[path = "fuzz/framers.rs"]
+mod framers;
 #[path = "../../spool/tests/fuzz/meter.rs"]
 mod meter;
 #[path = "../../spool/tests/fuzz/mutate.rs"]
 mod mutate;
+#[path = "fuzz/readers.rs"]
+mod readers;
+#[path = "fuzz/sockets.rs"]
+mod sockets;
 
 use std::time::Instant;
 

@@ -156,5 +156,5 @@ fn has_cursors(rig: &Rig, paths: &[std::path::PathBuf]) -> bool {
     let bytes = std::fs::read(rig.spool_dir().join("checkpoint")).unwrap();
     let held = String::from_utf8_lossy(&bytes);
     let end = |path: &std::path::PathBuf| std::fs::metadata(path).unwrap().len();
-    paths.iter().all(|path| held.contains(&format!("\"offset\":{}}}", end(path))))
+    paths.iter().all(|path| held.contains(&format!("\"offset\":{},", end(path))))
 }

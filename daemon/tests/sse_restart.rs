@@ -1,7 +1,12 @@
 //! A stream of server-sent events through the daemon into Kafka: across a restart it goes on after the
 //! last event that is durable, and never after one that is not.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_types, reason = "the helpers of a test fail loudly")]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::disallowed_types,
+    reason = "a test fails loudly; its server is a module shared with another test"
+)]
 
 mod common;
 #[allow(dead_code, reason = "shared with another test, which uses the rest")]
@@ -36,7 +41,7 @@ fn events(numbers: std::ops::Range<u32>) -> Step {
 }
 
 fn ids_in_kafka(rig: &Rig) -> BTreeSet<u32> {
-    let entries = rig.reader.snapshot().partitions.into_iter().flat_map(|(_, entries)| entries);
+    let entries = rig.reader.snapshot().partitions.into_values().flatten();
     entries.filter_map(|entry| entry.id?.parse().ok()).collect()
 }
 

@@ -114,7 +114,11 @@ impl Framer {
     pub fn finish(&mut self) -> Option<Bytes> {
         self.skipping = false;
         self.line_begin += std::mem::take(&mut self.kept);
-        let rest = self.partial.split().freeze();
+        let mut rest = self.partial.split().freeze();
+        if rest.last() == Some(&b'\r') {
+            // The first half of a line end.
+            rest.truncate(rest.len() - 1);
+        }
         if rest.iter().all(u8::is_ascii_whitespace) {
             return None;
         }
@@ -160,6 +164,13 @@ mod tests {
         let (lines, odd) = frame(b"{\"a\":1}\r\n\r\n{\"b\":2}\n \r\n{\"c\":3}", &[], 100);
         assert_eq!(lines, [b"{\"a\":1}", b"{\"b\":2}", b"{\"c\":3}"]);
         assert_eq!(odd, Oddities { torn: 0, too_long: 0, keep_alives: 2 });
+    }
+
+    #[test]
+    fn a_line_whose_end_is_cut_in_two_is_whole_and_has_no_half_of_it() {
+        let (lines, odd) = frame(b"{\"a\":1}\r\n{\"b\":2}\r", &[], 7);
+        assert_eq!(lines, [b"{\"a\":1}", b"{\"b\":2}"]);
+        assert_eq!(odd, Oddities::default());
     }
 
     #[test]

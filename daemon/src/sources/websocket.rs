@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite;
@@ -67,9 +68,9 @@ pub struct Connection {
 
 impl Connection {
     /// Takes a stream over which the upgrade is done.
-    #[cfg(test)]
-    pub(crate) async fn upgraded(io: Box<dyn Io>, limits: Limits) -> Self {
+    pub async fn upgraded(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, limits: Limits) -> Self {
         let role = tungstenite::protocol::Role::Client;
+        let io: Box<dyn Io> = Box::new(io);
         let socket = WebSocketStream::from_raw_socket(Metered::new(io), role, Some(config(limits)));
         Self::new(socket.await, limits)
     }

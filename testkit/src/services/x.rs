@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-pub use rules::{Rule, Rules};
+pub use rules::{Change, Rule, Rules};
 use serde_json::{Value, json};
 
 use super::control::State;

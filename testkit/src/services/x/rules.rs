@@ -4,6 +4,7 @@
 //! nothing; a duplicate is told with the id of the rule that it repeats, and the others are created;
 //! `dry_run` answers the same and changes nothing.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Value, json};
@@ -27,6 +28,17 @@ pub struct Rule {
     pub tag: Option<String>,
 }
 
+/// A change that was asked for, whether it was made or not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// `add`, `delete`, or `try` for either of them as a dry run.
+    pub what: &'static str,
+    /// How many rules it named.
+    pub named: usize,
+    /// The rules afterwards.
+    pub rules: Vec<Rule>,
+}
+
 #[derive(Debug)]
 struct Account {
     rules: Vec<Rule>,
@@ -34,6 +46,8 @@ struct Account {
     created: u64,
     rules_max: usize,
     chars_max: usize,
+    changes: Vec<Change>,
+    refusal: Option<Reply>,
 }
 
 /// The rules of an account; clones share them.
@@ -41,22 +55,29 @@ struct Account {
 pub struct Rules(Arc<Mutex<Account>>);
 
 impl Rules {
-    /// An account with these rules: values and tags.
+    /// An account with these rules: values and tags, or `None` for no tag.
     #[must_use]
-    pub fn new<'a>(rules: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+    pub fn new<'a, T: Into<Option<&'a str>>>(rules: impl IntoIterator<Item = (&'a str, T)>) -> Self {
         Self::limited(rules, 1_000, 1_024)
     }
 
     /// An account that may have `rules_max` rules of `chars_max` characters.
     #[must_use]
-    pub fn limited<'a>(
-        rules: impl IntoIterator<Item = (&'a str, &'a str)>,
+    pub fn limited<'a, T: Into<Option<&'a str>>>(
+        rules: impl IntoIterator<Item = (&'a str, T)>,
         rules_max: usize,
         chars_max: usize,
     ) -> Self {
-        let mut account = Account { rules: Vec::new(), created: 0, rules_max, chars_max };
+        let mut account = Account {
+            rules: Vec::new(),
+            created: 0,
+            rules_max,
+            chars_max,
+            changes: Vec::new(),
+            refusal: None,
+        };
         for (value, tag) in rules {
-            let rule = account.create(value, Some(tag));
+            let rule = account.create(value, tag.into());
             account.rules.push(rule);
         }
         Self(Arc::new(Mutex::new(account)))
@@ -73,12 +94,32 @@ impl Rules {
         self.lock().rules.clear();
     }
 
+    /// The changes that were asked for since the last call.
+    #[must_use]
+    pub fn take_changes(&self) -> Vec<Change> {
+        std::mem::take(&mut self.lock().changes)
+    }
+
+    /// From now on answers every request for the rules like this, instead of doing what it asks for.
+    pub fn refuse(&self, status: u16, headers: &[(&str, &str)], body: &str) {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        self.lock().refusal = Some(Reply {
+            status,
+            content_type: "application/json; charset=utf-8",
+            headers: headers.collect(),
+            body: body.as_bytes().to_vec(),
+        });
+    }
+
     fn lock(&self) -> MutexGuard<'_, Account> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The answer to `GET …/rules`.
     pub(super) fn page(&self, request: &Request) -> Reply {
+        if let Some(refusal) = self.lock().refusal.clone() {
+            return refusal;
+        }
         let rules = self.list();
         let ids = request.query("ids").map(|ids| ids.replace("%2C", ","));
         let wanted = |rule: &&Rule| ids.as_ref().is_none_or(|ids| ids.split(',').any(|id| id == rule.id));
@@ -113,17 +154,22 @@ impl Rules {
         let dry_run = request.query("dry_run") == Some("true");
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let mut account = self.lock();
-        let (reply, rules) = if let Some(add) = body["add"].as_array() {
-            account.add(add)
+        if let Some(refusal) = account.refusal.clone() {
+            return refusal;
+        }
+        let (what, named, (reply, rules)) = if let Some(add) = body["add"].as_array() {
+            ("add", add.len(), account.add(add))
         } else if let Some(delete) = body.get("delete") {
-            account.delete(delete)
+            ("delete", named(delete).count(), account.delete(delete))
         } else {
             let detail = "One or more parameters to your request was invalid.";
-            (problem(400, "Invalid Request", detail, "invalid-request"), account.rules.clone())
+            return problem(400, "Invalid Request", detail, "invalid-request");
         };
         if !dry_run {
             account.rules = rules;
         }
+        let rules = account.rules.clone();
+        account.changes.push(Change { what: if dry_run { "try" } else { what }, named, rules });
         reply
     }
 }
@@ -190,18 +236,12 @@ impl Account {
 
     /// By ids or by values.
     fn delete(&self, delete: &Value) -> (Reply, Vec<Rule>) {
-        let list = |name: &str| -> Vec<String> {
-            let items = delete[name].as_array().cloned().unwrap_or_default();
-            items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-        };
-        let (ids, values) = (list("ids"), list("values"));
-        let named = |rule: &Rule| ids.contains(&rule.id) || values.contains(&rule.value);
-        let kept: Vec<Rule> = self.rules.iter().filter(|rule| !named(rule)).cloned().collect();
+        let names: HashSet<&str> = named(delete).collect();
+        let is_named = |rule: &Rule| names.contains(&rule.id[..]) || names.contains(&rule.value[..]);
+        let kept: Vec<Rule> = self.rules.iter().filter(|rule| !is_named(rule)).cloned().collect();
         let deleted = self.rules.len() - kept.len();
-        let there = |name: &String| self.rules.iter().any(|rule| rule.id == *name || rule.value == *name);
-        let errors: Vec<Value> = ids
-            .iter()
-            .chain(&values)
+        let there = |name: &&str| self.rules.iter().any(|rule| rule.id == *name || rule.value == *name);
+        let errors: Vec<Value> = named(delete)
             .filter(|name| !there(name))
             .map(|name| {
                 json!({
@@ -217,6 +257,12 @@ impl Account {
         }
         (Reply::json(200, &body), kept)
     }
+}
+
+/// The ids and values in a request to delete.
+fn named(delete: &Value) -> impl Iterator<Item = &str> {
+    let list = |name: &str| delete[name].as_array().into_iter().flatten();
+    list("ids").chain(list("values")).filter_map(Value::as_str)
 }
 
 fn shown(rule: &Rule) -> Value {
