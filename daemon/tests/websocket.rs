@@ -23,6 +23,7 @@ fn dialling() -> Dialling {
         proxy: None,
         uses_tls: false,
         ca_file: None,
+        greetings: Vec::new(),
         limits: Limits { message_bytes: 1 << 20, silence: None },
     }
 }
