@@ -67,7 +67,7 @@ async fn with_random_faults_every_event_arrives() {
 
 async fn random_faults(seed: u64, settings: &str) {
     let given = std::env::var("SPILLWAY_FAULTS").ok().and_then(|faults| faults.parse().ok());
-    let mut faults = random(seed, given.unwrap_or(40), 15, Duration::from_millis(450));
+    let mut faults = random(seed, given.unwrap_or(20), 15, Duration::from_millis(450));
     for fault in &mut faults {
         // So close together, and without progress in between, 429 would rightly wait for minutes.
         if matches!(fault.kind, Kind::Refuse { status: 429, .. }) {

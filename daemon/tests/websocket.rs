@@ -6,6 +6,7 @@
 #[path = "websocket/peers.rs"]
 mod peers;
 
+#[cfg(feature = "tls")]
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,7 @@ fn address(text: impl Into<String>) -> Address {
     Address::new(text.into())
 }
 
+#[cfg(feature = "tls")]
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/websocket").join(name)
 }

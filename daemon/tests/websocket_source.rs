@@ -81,6 +81,21 @@ async fn what_is_repeated_is_left_out_and_what_was_missed_is_a_gap() {
     assert!(tally.lag_ms.unwrap() > 0);
 }
 
+/// Else an upstream that repeats itself and breaks would be asked again and again without a pause.
+#[tokio::test]
+async fn connections_that_give_only_repeats_are_followed_by_growing_waits() {
+    let part = || Part::texts(&["{\"id\":1}", "{\"id\":2}"]);
+    let server = Plain::start(vec![part(), part(), part()]);
+    let mut source = source(&server, "id = '/id'", None);
+    let mut waits = Vec::new();
+    for given in [2, 0, 0] {
+        let (lines, disconnect) = until_disconnect(&mut source).await;
+        assert_eq!(lines.len(), given);
+        waits.push(disconnect.retry_in.as_millis());
+    }
+    assert!(waits[0] == 0 && (250..=300).contains(&waits[1]) && waits[2] >= 500, "{waits:?}");
+}
+
 #[tokio::test]
 async fn the_gap_of_a_restart_is_known_by_the_receipt() {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
