@@ -121,6 +121,23 @@ async fn what_comes_again_after_a_reconnect_is_left_out() {
 }
 
 #[tokio::test]
+async fn a_wait_that_is_dropped_loses_nothing() {
+    let server = Jetstream::start(Options { limit: 3_000, piece: 50, ..Options::default() }).unwrap();
+    let mut client = Client::new(&[&server], "");
+    client.open().await;
+    let (mut got, mut dropped) = (Vec::new(), 0);
+    while got.len() < 3_000 {
+        tokio::select! {
+            biased;
+            lines = client.some() => got.extend(lines.into_iter().map(|line| line.bytes)),
+            () = tokio::task::yield_now() => dropped += 1,
+        }
+    }
+    assert_eq!(got, server.log().into_iter().map(|event| event.bytes).collect::<Vec<_>>());
+    assert!(dropped > 10 && client.disconnects.is_empty(), "{dropped}");
+}
+
+#[tokio::test]
 async fn an_outage_longer_than_the_look_back_is_reported_exactly() {
     let look_back = Duration::from_secs(60);
     let server = Jetstream::start(Options { look_back, step_us: 100_000, ..by_hand() }).unwrap();
