@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::reconnect::{Cause, Plan, Schedule};
 use super::{Disconnect, Event};
 
-/// A connection that lasted so long has worked, even if it gave nothing.
+/// A connection that lasted so long has worked, even if it gave nothing new.
 const WORKED_AFTER: Duration = Duration::from_secs(30);
 
 /// Why there is no connection, or none any more.
@@ -66,14 +66,13 @@ impl Retry {
     /// Something was read; `is_new` when it gave a record that was not there before.
     pub(super) fn read(&mut self, is_new: bool) {
         self.gave |= is_new;
-        if self.has_worked() {
-            self.schedule.worked();
-        }
     }
 
-    /// Whether the connection has been of use; not when there is none.
-    pub(super) fn has_worked(&self) -> bool {
-        self.since.is_some_and(|since| self.gave || since.elapsed() >= WORKED_AFTER)
+    /// Whether the connection that ends in this way has been of use; not when there was none. One in which
+    /// nothing came did not work, however long that took to be noticed.
+    pub(super) fn has_worked(&self, end: Cause) -> bool {
+        let lasted = |since: Instant| end != Cause::Stall && since.elapsed() >= WORKED_AFTER;
+        self.since.is_some_and(|since| self.gave || lasted(since))
     }
 
     /// The upstream said how long to wait after a connection that ends.
@@ -84,7 +83,11 @@ impl Retry {
     /// The connection has ended, or was not made: says so, and from now on the next attempt is waited for.
     pub(super) fn failed(&mut self, failure: Failure) -> Event {
         let Failure { cause, detail, told } = failure;
-        let retry_in = self.schedule.wait(cause, self.has_worked(), told);
+        let worked = self.has_worked(cause);
+        if worked {
+            self.schedule.worked();
+        }
+        let retry_in = self.schedule.wait(cause, worked, told);
         self.since = None;
         self.due = Instant::now() + retry_in;
         Event::Disconnected(Disconnect { cause, detail, retry_in })
@@ -105,13 +108,20 @@ mod tests {
     fn only_a_connection_that_gave_something_new_or_lasted_is_followed_by_an_attempt_at_once() {
         let mut retry = Retry::new(USUAL);
         let cut = || Failure::new(Cause::Network, "cut");
-        for (is_new, lasted, at_once) in [(true, 0, true), (false, 0, false), (false, 31, true)] {
+        let stalled = || Failure::new(Cause::Stall, "silence");
+        for (is_new, lasted, end, at_once) in [
+            (true, 0, cut(), true),
+            (false, 0, cut(), false),
+            (false, 31, cut(), true),
+            (false, 31, stalled(), false),
+            (true, 31, stalled(), true),
+        ] {
             retry.connected();
             retry.since = Instant::now().checked_sub(Duration::from_secs(lasted));
             retry.read(is_new);
-            assert_eq!(wait(&retry.failed(cut())).is_zero(), at_once, "{is_new} {lasted}");
+            assert_eq!(wait(&retry.failed(end)).is_zero(), at_once, "{is_new} {lasted}");
         }
-        assert!(!retry.has_worked(), "there is no connection");
+        assert!(!retry.has_worked(Cause::Network), "there is no connection");
         assert!(!wait(&retry.failed(cut())).is_zero(), "an attempt that fails is no connection that worked");
     }
 

@@ -161,11 +161,11 @@ impl SocketSource {
     }
 
     fn failed(&mut self, broken: &Broken) -> Event {
+        let cause = broken.cause();
         if let Speaker::Jetstream(jetstream) = &mut self.speaker {
-            jetstream.resume.failed(self.retry.has_worked());
+            jetstream.resume.failed(self.retry.has_worked(cause));
         }
-        let failure = Failure { told: broken.told(), ..Failure::new(broken.cause(), chain(broken)) };
-        self.retry.failed(failure)
+        self.retry.failed(Failure { cause, detail: chain(broken), told: broken.told() })
     }
 }
 

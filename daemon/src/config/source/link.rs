@@ -109,6 +109,8 @@ fn proxy(section: &Section<'_>, schemes: &[&str]) -> Option<ProxyConfig> {
     };
     if !schemes.iter().any(|scheme| text.starts_with(scheme)) {
         section.problem("proxy", &format!("must begin with one of {}", schemes.join(", ")));
+    } else if text.starts_with("https://") && !cfg!(feature = "tls") {
+        section.problem("proxy", "https needs a spillwayd built with --features tls");
     }
     let address = Address::new(text);
     if address.has_user() {
@@ -116,9 +118,6 @@ fn proxy(section: &Section<'_>, schemes: &[&str]) -> Option<ProxyConfig> {
             "proxy",
             "must not hold a user name or password; use proxy_user and proxy_password_file",
         );
-    }
-    if address.reveal().starts_with("https://") && !cfg!(feature = "tls") {
-        section.problem("proxy", "https needs a spillwayd built with --features tls");
     }
     Some(ProxyConfig { address, user, password })
 }

@@ -1,6 +1,7 @@
 //! Tests of the configuration of single sources.
 
 use super::*;
+#[cfg(feature = "tls")]
 use crate::sources::jetstream::INSTANCES;
 
 fn source_of(text: &str) -> Result<SourceConfig, Vec<String>> {
