@@ -33,8 +33,6 @@ const KEEP_ALIVE: Duration = Duration::from_millis(200);
 const APART: u64 = 20;
 /// Records a second of a service that serves whole minutes again.
 const BACKFILL_RATE: u64 = 10;
-/// How much further its faults are apart.
-const BACKFILL_FACTOR: u64 = 20;
 
 /// A service, as the daemon is told of it, and its fake.
 #[derive(Debug)]
@@ -182,11 +180,12 @@ impl Weather {
         Ok((Box::new(Jetstream::start(options)?), tally))
     }
 
-    /// A minute comes again at each connection: fewer records, and faults as far apart as a minute has
-    /// records. No jumps in time: by its time the client tells whether a record is new.
+    /// A minute comes again at each connection: fewer records. A connection that gives only what is known is
+    /// followed by ever longer waits, so fewer faults, too. No jumps in time: by its time the client tells
+    /// whether a record is new.
     fn for_backfill(&self) -> Self {
         let mut faults = self.faults.clone().in_time();
-        faults.0.iter_mut().for_each(|fault| fault.after *= BACKFILL_FACTOR);
+        faults.0.truncate((faults.0.len() / 10).max(10));
         Self { rate: BACKFILL_RATE, faults, ..self.clone() }
     }
 
