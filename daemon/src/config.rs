@@ -22,7 +22,9 @@ mod tests;
 
 pub use rules::{RuleConfig, RulesConfig};
 use source::source;
-pub use source::{FileConfig, HttpConfig, ProxyConfig, SourceConfig, SourceKind};
+pub use source::{
+    FileConfig, HttpConfig, LinkConfig, ProxyConfig, SocketConfig, SourceConfig, SourceKind, Speech,
+};
 
 /// The whole configuration.
 #[derive(Debug, Clone)]

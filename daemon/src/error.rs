@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use spillway_service::exit::Exit;
 
 use crate::sources::http::ClientError;
+use crate::sources::socket::SocketError;
 
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,9 @@ pub enum StartError {
     /// The HTTP client cannot be set up.
     #[error("cannot set up the source")]
     Client(#[source] ClientError),
+    /// Connections over WebSockets cannot be set up.
+    #[error("cannot set up the source")]
+    Socket(#[source] SocketError),
     /// Tokio cannot be started.
     #[error("cannot start the I/O runtime")]
     Runtime(#[source] std::io::Error),
@@ -42,7 +46,7 @@ impl StartError {
             Self::Spool(error) if error.is_locked() => Exit::Locked,
             Self::Spool(error) if error.is_newer_version() => Exit::NewerVersion,
             Self::Spool(_) => Exit::CannotWrite,
-            Self::Client(_) | Self::Runtime(_) | Self::Thread(_) => Exit::Failed,
+            Self::Client(_) | Self::Socket(_) | Self::Runtime(_) | Self::Thread(_) => Exit::Failed,
         }
     }
 }

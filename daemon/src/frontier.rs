@@ -35,7 +35,7 @@ pub enum Cursor {
     },
     /// A Jetstream server.
     Jetstream {
-        /// The time of the last event, unix microseconds.
+        /// The latest time of an event so far, unix microseconds.
         time_us: u64,
         /// The server: the times of others differ a little.
         host: String,

@@ -7,7 +7,7 @@ use spillway_spool::Spool;
 use crate::config::{Config, SourceConfig, SourceKind};
 use crate::error::StartError;
 use crate::frontier::Cursor;
-use crate::sources::{FileSource, HttpSource, Source};
+use crate::sources::{FileSource, HttpSource, SocketSource, Source};
 
 /// The key of the only source, before there could be several. Still read by a source without a key of its
 /// own: a cursor of a file holds for that file alone.
@@ -39,6 +39,9 @@ fn open(config: &SourceConfig, spool: &Spool) -> Result<Source, StartError> {
         SourceKind::Http(http) => HttpSource::new(&config.name, (**http).clone(), max_line, cursor)
             .map(|source| Source::Http(Box::new(source)))
             .map_err(StartError::Client),
+        SourceKind::Socket(socket) => SocketSource::new(&config.name, (**socket).clone(), max_line, cursor)
+            .map(|source| Source::Socket(Box::new(source)))
+            .map_err(StartError::Socket),
         SourceKind::File(file) => Ok(Source::File(Box::new(FileSource::new(file.clone(), max_line, cursor)))),
     }
 }

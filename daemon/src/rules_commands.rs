@@ -157,8 +157,8 @@ fn account(config: &Config, name: Option<&str>) -> Result<Account, Failure> {
     let named = config.sources.iter().filter(|source| name.is_none_or(|name| source.name == name));
     let mut streams: Vec<&HttpConfig> = named
         .filter_map(|source| match &source.kind {
-            SourceKind::Http(http) if http.service.framing == Framing::Ndjson => Some(&**http),
-            SourceKind::Http(_) | SourceKind::File(_) => None,
+            SourceKind::Http(http) if http.framing == Framing::Ndjson => Some(&**http),
+            SourceKind::Http(_) | SourceKind::Socket(_) | SourceKind::File(_) => None,
         })
         .collect();
     let is_x = |http: &&HttpConfig| http.service.notices == Dialect::X;

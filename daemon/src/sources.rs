@@ -1,6 +1,7 @@
 //! Sources: what the stream task reads. A source turns its upstream into lines; it knows nothing of
 //! queues or Kafka.
 
+pub(crate) mod answer;
 pub mod event_time;
 pub mod fair;
 pub mod file;
@@ -12,12 +13,15 @@ pub mod ndjson;
 pub mod notices;
 pub mod overlap;
 pub mod reconnect;
+mod retry;
 pub mod service;
+pub mod socket;
 pub mod sse;
 pub mod websocket;
 
 pub use file::FileSource;
 pub use http::HttpSource;
+pub use socket::SocketSource;
 
 use std::time::Duration;
 
@@ -89,6 +93,8 @@ pub struct Met {
 pub enum Source {
     /// Records over HTTP.
     Http(Box<HttpSource>),
+    /// Messages over WebSockets.
+    Socket(Box<SocketSource>),
     /// Lines of a file.
     File(Box<FileSource>),
 }
@@ -100,6 +106,7 @@ impl Source {
     pub async fn next(&mut self) -> Event {
         match self {
             Self::Http(source) => source.next().await,
+            Self::Socket(source) => source.next().await,
             Self::File(source) => source.next().await,
         }
     }
@@ -109,6 +116,7 @@ impl Source {
     pub fn met(&self) -> Met {
         match self {
             Self::Http(source) => source.met(),
+            Self::Socket(source) => source.met(),
             Self::File(source) => source.met(),
         }
     }

@@ -1,4 +1,4 @@
-//! A Jetstream subscription against the fake one: what is promised of it in `sources/jetstream.rs`.
+//! The Jetstream source against a fake that follows the documented behaviour, with its faults.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail loudly")]
 
@@ -9,207 +9,262 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::Client;
-use spillway_daemon::sources::jetstream::Place;
-use spillway_daemon::sources::websocket::Broken;
-use spillway_daemon::sources::websocket::dictionary::Undecodable;
+use client::{Client, compressed};
+use spillway_daemon::frontier::Cursor;
+use spillway_daemon::sources::Line;
+use spillway_daemon::sources::reconnect::Cause;
 use spillway_testkit::rng::Rng;
 use spillway_testkit::samples;
-use spillway_testkit::services::jetstream::{DICTIONARY, End, Growth, Jetstream, Kind, Options, random};
+use spillway_testkit::services::jetstream::{
+    DICTIONARY, End, Event, Fault, Growth, Jetstream, Kind, Options, random,
+};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
+fn by_hand() -> Options {
+    Options { growth: Growth::ByHand, ..Options::default() }
+}
+
+/// The time of the latest event.
+fn latest(events: &[Event]) -> u64 {
+    events.iter().map(|event| event.time_us).max().unwrap()
+}
+
+fn ids(lines: &[Line]) -> HashSet<String> {
+    lines.iter().map(|line| line.id.clone().unwrap()).collect()
+}
+
 #[tokio::test]
-async fn a_recording_comes_through_byte_for_byte_and_each_event_has_an_id_of_its_own() {
+async fn the_recording_goes_through_byte_for_byte() {
     let Some(path) = samples::find("bluesky/jetstream_v1.jsonl", "the Bluesky recording") else { return };
     let text = std::fs::read(path).unwrap();
     let lines: Vec<Bytes> =
         text.split(|b| *b == b'\n').filter(|line| !line.is_empty()).map(Bytes::copy_from_slice).collect();
     assert_eq!(lines.len(), 152);
-    for (piece, compress) in [(0, false), (7, false), (100, true)] {
+    let dir = tempfile::tempdir().unwrap();
+    for (piece, settings) in [(0, String::new()), (7, String::new()), (100, compressed(&dir))] {
         let options = Options { recording: Some(lines.clone()), piece, ..Options::default() };
         let server = Jetstream::start(options).unwrap();
-        let mut client = Client::new(&[&server]);
-        client.compress = compress;
+        let mut client = Client::new(&[&server], &settings);
         let got = client.read(lines.len()).await;
-        assert_eq!(
-            got.iter().map(|record| &record.bytes).collect::<Vec<_>>(),
-            lines.iter().collect::<Vec<_>>()
-        );
-        let ids: HashSet<_> = got.iter().map(|record| record.id.clone().unwrap()).collect();
-        assert_eq!(ids.len(), lines.len());
+        assert_eq!(got.iter().map(|line| &line.bytes).collect::<Vec<_>>(), lines.iter().collect::<Vec<_>>());
+        assert_eq!(ids(&got).len(), lines.len());
+        let met = client.met();
+        assert_eq!(met.bytes, lines.iter().map(|line| line.len() as u64).sum::<u64>());
+        assert!(met.tally.lag_ms.unwrap() > 0);
     }
 }
 
-/// Promise: every event that the upstream served and could serve again arrives, by id.
+/// Promise: every event that the upstream served and could serve again arrives, by id. `SPILLWAY_FAULTS`
+/// says how many faults there are.
 #[tokio::test]
-async fn with_200_random_faults_every_event_arrives() {
+async fn with_random_faults_every_event_arrives() {
+    let dir = tempfile::tempdir().unwrap();
     let seed = client::seed();
-    let faults = random(seed, 200, 15, Duration::from_millis(450));
-    let wanted = faults.last().unwrap().after;
-    for compress in [false, true] {
-        let options = Options { seed, faults: faults.clone(), limit: 2 * wanted, ..Options::default() };
-        let server = Jetstream::start(options).unwrap();
-        let mut client = Client::new(&[&server]);
-        client.compress = compress;
-        client.silence = Duration::from_millis(250);
-        let mut got = HashSet::new();
-        let mut rng = Rng::new(seed);
-        while client.faults < 1_000 {
-            let records = client.some().await;
-            got.extend(records.iter().map(|record| record.bytes.clone()));
-            if rng.chance(0.01) {
-                // The daemon dies: it goes on at a place it had.
-                client.restart();
-            }
-            let has_all = server.log().len() as u64 == 2 * wanted && got.len() as u64 == 2 * wanted;
-            if has_all {
-                break;
-            }
+    let compressed = compressed(&dir);
+    tokio::join!(random_faults(seed, ""), random_faults(seed ^ 1, &compressed));
+}
+
+async fn random_faults(seed: u64, settings: &str) {
+    let given = std::env::var("SPILLWAY_FAULTS").ok().and_then(|faults| faults.parse().ok());
+    let mut faults = random(seed, given.unwrap_or(20), 15, Duration::from_millis(450));
+    for fault in &mut faults {
+        // So close together, and without progress in between, 429 would rightly wait for minutes.
+        if matches!(fault.kind, Kind::Refuse { status: 429, .. }) {
+            fault.kind = Kind::Refuse { status: 503, times: 1, retry_after_s: Some(1) };
         }
-        let log = server.log();
-        let missing: Vec<_> = log.iter().filter(|e| !got.contains(&e.bytes)).map(|e| e.number).collect();
-        assert!(missing.is_empty(), "seed {seed}: missing {missing:?} of {}", log.len());
-        assert_eq!(got.len(), log.len(), "seed {seed}: something came that was never sent");
-        let ids: HashSet<_> = client.ids.iter().collect();
-        assert_eq!(ids.len(), log.len(), "seed {seed}: an id for each event, the same when it comes again");
-        assert_eq!(client.gaps, [], "seed {seed}");
-        assert!(client.faults > 50, "seed {seed}: {} disconnects", client.faults);
     }
+    let (count, wanted) = (faults.len(), 2 * faults.last().unwrap().after);
+    // A rewind goes back by about ten events.
+    let (step_us, jitter_us) = (100_000, 300_000);
+    let server =
+        Jetstream::start(Options { seed, faults, limit: wanted, step_us, jitter_us, ..Options::default() });
+    let server = server.unwrap();
+    let quick = "idle_timeout = '250ms'\nreconnect_max = '250ms'\nmax_record_bytes = '15MiB'\n";
+    let mut client = Client::new(&[&server], &format!("{settings}{quick}"));
+    let (mut got, mut seen) = (HashSet::new(), HashSet::new());
+    let mut rng = Rng::new(seed);
+    while got.len() as u64 != wanted && client.disconnects.len() < 1_000 {
+        let lines = client.some().await;
+        seen.extend(ids(&lines));
+        got.extend(lines.into_iter().map(|line| line.bytes));
+        if rng.chance(0.01) {
+            // The daemon dies: it goes on at a place it had.
+            client.restart();
+        }
+    }
+    let log = server.log();
+    let missing: Vec<_> = log.iter().filter(|e| !got.contains(&e.bytes)).map(|e| e.number).collect();
+    assert!(missing.is_empty(), "seed {seed}: missing {missing:?} of {}", log.len());
+    assert_eq!(got.len(), log.len(), "seed {seed}: something came that was never sent");
+    assert_eq!(seen.len(), log.len(), "seed {seed}: an id for each event, the same when it comes again");
+    assert_eq!(client.gaps(), 0, "seed {seed}");
+    let causes: HashSet<_> = client.disconnects.iter().map(|disconnect| disconnect.cause).collect();
+    assert!(client.disconnects.len() >= count / 2 && causes.len() > 1, "seed {seed}: {causes:?}");
+}
+
+#[tokio::test]
+async fn what_comes_again_after_a_reconnect_is_left_out() {
+    let server = Jetstream::start(by_hand()).unwrap();
+    let mut client = Client::new(&[&server], "");
+    client.open().await;
+    server.publish(300);
+    let mut got = client.read(300).await;
+    server.fault(Kind::Reset);
+    assert_eq!(client.disconnect().await.cause, Cause::Network);
+    server.publish(50);
+    got.extend(client.read(50).await);
+    assert_eq!((got.len(), ids(&got).len()), (350, 350), "each once");
+    let again = server.connections()[1].served.len() as u64 - 50;
+    assert!(again > 0, "the rewind makes it repeat some");
+    assert_eq!(client.met().tally.duplicates, again);
+}
+
+#[tokio::test]
+async fn a_wait_that_is_dropped_loses_nothing() {
+    let server = Jetstream::start(Options { limit: 3_000, piece: 50, ..Options::default() }).unwrap();
+    let mut client = Client::new(&[&server], "");
+    client.open().await;
+    let (mut got, mut dropped) = (Vec::new(), 0);
+    while got.len() < 3_000 {
+        tokio::select! {
+            biased;
+            lines = client.some() => got.extend(lines.into_iter().map(|line| line.bytes)),
+            () = tokio::task::yield_now() => dropped += 1,
+        }
+    }
+    assert_eq!(got, server.log().into_iter().map(|event| event.bytes).collect::<Vec<_>>());
+    assert!(dropped > 10 && client.disconnects.is_empty(), "{dropped}");
 }
 
 #[tokio::test]
 async fn an_outage_longer_than_the_look_back_is_reported_exactly() {
     let look_back = Duration::from_secs(60);
-    let options = Options { growth: Growth::ByHand, look_back, step_us: 100_000, ..Options::default() };
-    let server = Jetstream::start(options).unwrap();
-    let mut client = Client::new(&[&server]);
+    let server = Jetstream::start(Options { look_back, step_us: 100_000, ..by_hand() }).unwrap();
+    let mut client = Client::new(&[&server], "");
     client.open().await;
     server.publish(10);
     let before = client.read(10).await;
+    let from_us = latest(&server.log());
     server.fault(Kind::Drop);
-    client.broken().await;
+    client.disconnect().await;
     server.publish(5_000);
     let after = client.read(1).await;
     let oldest = server.log()[usize::try_from(server.connections()[1].from.unwrap() - 1).unwrap()].clone();
-    assert_eq!(after[0].bytes, oldest.bytes);
-    let gap = after[0].gap.unwrap();
-    assert_eq!(gap.from_us, before.iter().filter_map(|record| record.time_us).max().unwrap());
-    assert_eq!(gap.to_us, oldest.time_us);
+    assert_eq!((before.len(), &after[0].bytes), (10, &oldest.bytes));
+    let gap = client.last_gap().unwrap();
+    assert_eq!((gap.from_ms, gap.to_ms), ms(from_us, oldest.time_us));
+    assert_eq!((client.gaps(), client.met().tally.gap_ms), (1, gap.length_ms()));
+}
+
+fn ms(from_us: u64, to_us: u64) -> (i64, i64) {
+    (i64::try_from(from_us / 1_000).unwrap(), i64::try_from(to_us / 1_000).unwrap())
 }
 
 #[tokio::test]
 async fn when_an_instance_fails_the_next_one_goes_on_with_a_rewound_cursor() {
-    let options = || Options { growth: Growth::ByHand, ..Options::default() };
-    let (first, second) = (Jetstream::start(options()).unwrap(), Jetstream::start(options()).unwrap());
-    let mut client = Client::new(&[&first, &second]);
+    let (first, second) = (Jetstream::start(by_hand()).unwrap(), Jetstream::start(by_hand()).unwrap());
+    let mut client = Client::new(&[&first, &second], "");
     client.open().await;
     first.publish(3_000);
     second.publish(3_500);
     let got = client.read(3_000).await;
-    let latest = got.iter().filter_map(|record| record.time_us).max().unwrap();
+    let asked = latest(&first.log()) - 5_000_000;
     first.stop();
-    let more = client.read(3_500).await;
-    let asked = second.connections()[0].cursor.unwrap();
-    assert_eq!(asked, latest - 5_000_000);
-    let ids: HashSet<_> = got.iter().chain(&more).map(|record| record.id.clone().unwrap()).collect();
-    assert_eq!(ids.len(), 3_500, "the same event has the same id from both");
-    assert_eq!(client.gaps, []);
+    let more = client.read(500).await;
+    assert_eq!(second.connections()[0].cursor, Some(asked));
+    let both: HashSet<_> = ids(&got).union(&ids(&more)).cloned().collect();
+    assert_eq!((more.len(), both.len()), (500, 3_500), "the same event has the same id from both");
+    assert_eq!(client.gaps(), 0);
 }
 
 #[tokio::test]
-async fn a_refused_upgrade_is_told_with_its_status_and_when_to_come_again() {
+async fn a_refused_upgrade_is_told_with_its_status_and_waits_as_it_is_told() {
+    let dir = tempfile::tempdir().unwrap();
     let server = Jetstream::start(Options { token: Some("secret".into()), ..Options::default() }).unwrap();
-    let mut client = Client::new(&[&server]);
-    let broken = client.try_open().await.unwrap_err();
-    assert_eq!((broken.status(), broken.needs_operator()), (Some(401), true));
-    assert!(broken.to_string().ends_with("check the credentials"), "{broken}");
-    client.token = Some("secret".into());
-    server.refuse(429, 1, Some(7));
+    let refused = Client::new(&[&server], "").disconnect().await;
+    assert_eq!((refused.cause, refused.retry_in >= Duration::from_secs(60)), (Cause::Refused, true));
+    assert!(refused.detail.contains("401") && refused.detail.contains("the token is missing"), "{refused:?}");
+
+    let token = client::file(&dir, "token", b"secret");
+    let mut client = Client::new(&[&server], &format!("bearer_token_file = '{}'\n", token.display()));
+    server.refuse(429, 1, Some(2));
     server.refuse(503, 1, None);
-    let broken = client.try_open().await.unwrap_err();
-    assert!(!broken.needs_operator());
-    assert!(
-        matches!(broken, Broken::Status { status: 429, retry_after: Some(wait), .. } if wait.as_secs() == 7),
-        "{broken:?}"
-    );
-    assert_eq!(client.try_open().await.unwrap_err().status(), Some(503));
     assert!(!client.read(1).await.is_empty());
-    let statuses: Vec<_> = server.connections().iter().map(|connection| connection.status).collect();
-    assert_eq!(statuses, [401, 429, 503, 101]);
+    let told: Vec<_> = client.disconnects.iter().map(|d| (d.cause, d.retry_in.as_secs())).collect();
+    assert_eq!(told, [(Cause::RateLimited, 2), (Cause::Http, 1)]);
+    let connections = server.connections();
+    assert_eq!(connections.iter().map(|c| c.status).collect::<Vec<_>>(), [401, 429, 503, 101]);
+    assert!(connections[2].at - connections[1].at >= Duration::from_secs(2));
 }
 
 #[tokio::test]
 async fn a_stalled_upstream_is_given_up_and_one_that_answers_pings_is_not() {
-    let server = Jetstream::start(Options { growth: Growth::ByHand, ..Options::default() }).unwrap();
-    let mut client = Client::new(&[&server]);
-    client.silence = Duration::from_millis(300);
+    let server = Jetstream::start(by_hand()).unwrap();
+    let mut client = Client::new(&[&server], "idle_timeout = '300ms'\n");
     client.open().await;
-    let quiet = tokio::time::timeout(Duration::from_millis(1_000), client.one_batch()).await;
+    let quiet = tokio::time::timeout(Duration::from_millis(1_000), client.event()).await;
     assert!(quiet.is_err(), "an idle stream that answers pings is no stall: {quiet:?}");
     assert!(server.connections()[0].pings >= 3, "{:?}", server.connections());
     server.stall(true);
-    let broken = client.one_batch().await.unwrap_err();
-    assert!(broken.is_stall(), "{broken:?}");
+    assert_eq!(client.disconnect().await.cause, Cause::Stall);
 }
 
 #[tokio::test]
 async fn the_pings_of_the_server_are_answered() {
-    let every = Some(Duration::from_millis(20));
-    let options = Options { growth: Growth::ByHand, ping_every: every, ..Options::default() };
-    let server = Jetstream::start(options).unwrap();
-    let mut client = Client::new(&[&server]);
+    let ping_every = Some(Duration::from_millis(20));
+    let server = Jetstream::start(Options { ping_every, ..by_hand() }).unwrap();
+    let mut client = Client::new(&[&server], "");
     client.open().await;
-    let _ = tokio::time::timeout(Duration::from_millis(400), client.one_batch()).await;
+    let _ = tokio::time::timeout(Duration::from_millis(400), client.event()).await;
     assert!(server.connections()[0].pongs >= 3, "{:?}", server.connections());
 }
 
 #[tokio::test]
 async fn a_record_over_the_limit_is_dropped_alone_and_counted() {
-    let faults = vec![spillway_testkit::services::jetstream::Fault { after: 70, kind: Kind::Big(2 << 20) }];
-    let server = Jetstream::start(Options { faults, limit: 300, ..Options::default() }).unwrap();
-    let mut client = Client::new(&[&server]);
-    let got = client.read(299).await;
-    assert_eq!((client.too_long(), client.faults), (1, 0));
-    let big = server.log().into_iter().find(|event| event.bytes.len() > 1 << 20).unwrap();
-    assert!(got.iter().all(|record| record.bytes != big.bytes));
-    assert!(server.wait_finished(PATIENCE));
+    let dir = tempfile::tempdir().unwrap();
+    let (plain, folded) = (String::new(), compressed(&dir));
+    // The last is so long that the service is asked not to send it.
+    for (size, settings, counted) in [(2 << 20, &plain, 1), (2 << 20, &folded, 1), (40 << 20, &folded, 0)] {
+        let faults = vec![Fault { after: 70, kind: Kind::Big(size) }];
+        let server = Jetstream::start(Options { faults, limit: 300, ..Options::default() }).unwrap();
+        let mut client = Client::new(&[&server], settings);
+        let got = client.read(299).await;
+        assert_eq!((client.met().odd.too_long, client.disconnects.len()), (counted, 0), "{size}");
+        let big = server.log().into_iter().find(|event| event.bytes.len() > 1 << 20).unwrap();
+        assert!(got.iter().all(|line| line.bytes != big.bytes));
+        assert!(server.wait_finished(PATIENCE));
+    }
 }
 
 #[tokio::test]
 async fn another_dictionary_is_an_error_that_an_operator_must_see() {
+    let dir = tempfile::tempdir().unwrap();
     let mut dictionary = DICTIONARY.to_vec();
     dictionary[4..8].copy_from_slice(&1_612_007_021_u32.to_le_bytes());
     let server = Jetstream::start(Options { dictionary, ..Options::default() }).unwrap();
-    let mut client = Client::new(&[&server]);
-    client.compress = true;
+    let mut client = Client::new(&[&server], &compressed(&dir));
     client.open().await;
-    let broken = client.one_batch().await.unwrap_err();
-    assert!(broken.needs_operator());
-    let Broken::Compressed(Undecodable::OtherDictionary { found, ours }) = broken else {
-        panic!("{broken:?}");
-    };
-    assert_eq!((found, ours), (1_612_007_021, 20_260_704));
+    let told = client.disconnect().await;
+    assert_eq!(told.cause, Cause::Refused);
+    assert!(told.detail.contains("dictionary 1612007021") && told.detail.contains("20260704"), "{told:?}");
 }
 
 #[tokio::test]
-async fn a_place_survives_a_restart_and_the_filter_is_the_servers() {
-    let options = Options { growth: Growth::ByHand, ..Options::default() };
-    let server = Jetstream::start(options).unwrap();
-    let mut client = Client::new(&[&server]);
-    client.collections = vec!["app.bsky.feed.post".into()];
+async fn a_cursor_survives_a_restart_and_the_filter_is_the_servers() {
+    let server = Jetstream::start(by_hand()).unwrap();
+    let mut client = Client::new(&[&server], "wanted_collections = ['app.bsky.feed.post']\n");
     client.open().await;
     server.publish(500);
-    let wanted = |event: &spillway_testkit::services::jetstream::Event| {
-        event.collection.as_deref().is_none_or(|name| name == "app.bsky.feed.post")
-    };
-    let count = server.log().iter().filter(|event| wanted(event)).count();
-    let got = client.read(count).await;
-    assert!(count < 250 && got.len() == count);
-    let place = got.last().unwrap().place.clone().unwrap();
-    let stored: Place = serde_json::from_str(&serde_json::to_string(&place).unwrap()).unwrap();
-    client.resume_at(Some(stored));
-    assert_eq!(client.read(1).await[0].gap, None);
+    let wanted = |event: &Event| event.collection.as_deref().is_none_or(|name| name == "app.bsky.feed.post");
+    let events: Vec<_> = server.log().into_iter().filter(wanted).collect();
+    let got = client.read(events.len()).await;
+    assert!(events.len() < 250 && got.len() == events.len());
+    let place = Cursor::Jetstream { time_us: latest(&events), host: server.address().to_string() };
+    assert_eq!(client.cursor, Some(place));
+    client.restart();
+    assert!(!client.read(1).await.is_empty());
+    assert_eq!(client.gaps(), 0);
     assert!(matches!(server.connections()[0].ended, Some((_, End::ClientGone)) | None));
-    assert_eq!(server.connections()[1].cursor, Some(place.time_us - 1_000_000));
+    assert_eq!(server.connections()[1].cursor, Some(latest(&events) - 1_000_000));
 }

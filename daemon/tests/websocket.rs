@@ -6,6 +6,7 @@
 #[path = "websocket/peers.rs"]
 mod peers;
 
+#[cfg(feature = "tls")]
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,7 @@ fn dialling() -> Dialling {
         proxy: None,
         uses_tls: false,
         ca_file: None,
+        greetings: Vec::new(),
         limits: Limits { message_bytes: 1 << 20, silence: None },
     }
 }
@@ -31,6 +33,7 @@ fn address(text: impl Into<String>) -> Address {
     Address::new(text.into())
 }
 
+#[cfg(feature = "tls")]
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/websocket").join(name)
 }

@@ -16,6 +16,7 @@ pub use fake::Fake;
 pub use run::{Failure, Outcome, run};
 pub use upstreams::{Case, Upstreams};
 
+use crate::services::jetstream::{self, Jetstream};
 use crate::services::mastodon::Mastodon;
 use crate::services::sse::Sse;
 use crate::services::wikimedia::Wikimedia;
@@ -26,6 +27,10 @@ use crate::services::{Faults, Growth, Measure, Options, Service, StartError};
 const TOKEN: &str = "a-token-of-the-test";
 /// The daemon's own limit of a record.
 const USUAL_MAX: usize = 1 << 20;
+/// The signs of life of all fakes.
+const KEEP_ALIVE: Duration = Duration::from_millis(200);
+/// From one fault to the next on average, in records.
+const APART: u64 = 20;
 /// Records a second of a service that serves whole minutes again.
 const BACKFILL_RATE: u64 = 10;
 
@@ -60,7 +65,7 @@ pub enum Again {
 type Started = (Box<dyn Fake>, BTreeMap<&'static str, usize>);
 
 /// All of them.
-pub static PRESETS: [Preset; 6] = [
+pub static PRESETS: [Preset; 7] = [
     Preset {
         name: "x_filtered_stream",
         service: "x_filtered_stream",
@@ -116,6 +121,14 @@ pub static PRESETS: [Preset; 6] = [
             weather.started(sse.start(weather.options())?)
         },
     },
+    Preset {
+        name: "bluesky_jetstream",
+        service: "bluesky_jetstream",
+        config: "reconnect_max = '1s'\n",
+        again: Again::Place,
+        record_max: USUAL_MAX,
+        start: Weather::jetstream,
+    },
     // EventStreams gives lines, too; they have no ids, so nothing can be resumed by them.
     Preset {
         name: "http_ndjson",
@@ -147,8 +160,24 @@ impl Weather {
     pub fn rough(seed: u64, faults: usize, big: usize) -> Self {
         // A 401 costs a minute: one in 200 faults.
         let denials = faults / 200;
-        let measure = Measure { apart: 20, big, denials, ..Measure::default() };
+        let measure = Measure { apart: APART, big, denials, ..Measure::default() };
         Self { seed, rate: 300, faults: Faults::random(seed, faults, &measure) }
+    }
+
+    /// A Jetstream with as many faults, of its own kinds.
+    fn jetstream(&self) -> Result<Started, StartError> {
+        let usual = Measure::default();
+        let faults = jetstream::random(self.seed, self.faults.0.len(), APART, usual.stall);
+        let mut tally = BTreeMap::new();
+        faults.iter().for_each(|fault| *tally.entry(fault.kind.name()).or_default() += 1);
+        let options = jetstream::Options {
+            growth: jetstream::Growth::Rate(self.rate),
+            seed: self.seed,
+            faults,
+            ping_every: Some(KEEP_ALIVE),
+            ..jetstream::Options::default()
+        };
+        Ok((Box::new(Jetstream::start(options)?), tally))
     }
 
     /// A minute comes again at each connection: fewer records. A connection that gives only what is known is
@@ -170,7 +199,7 @@ impl Weather {
             growth: Growth::Rate(self.rate),
             seed: self.seed,
             faults: self.faults.clone(),
-            keep_alive: Duration::from_millis(200),
+            keep_alive: KEEP_ALIVE,
             ..Options::default()
         }
     }

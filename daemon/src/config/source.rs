@@ -8,8 +8,14 @@ use spillway_service::settings::{Section, Size};
 
 use super::to_usize;
 use crate::pointer::Pointer;
-use crate::sources::reconnect::Plan;
-use crate::sources::service::{Resume, SERVICES, Service};
+use crate::sources::service::{Framing, Resume, SERVICES, Service, Transport};
+
+mod link;
+mod socket;
+
+use link::link;
+pub use link::{LinkConfig, ProxyConfig};
+pub use socket::{SocketConfig, Speech};
 
 /// Where records come from.
 #[derive(Debug, Clone)]
@@ -30,35 +36,38 @@ impl SourceConfig {
     /// How long the very first connection may fail before the daemon gives up; zero for ever.
     #[must_use]
     pub fn start_timeout(&self) -> Duration {
-        match &self.kind {
-            SourceKind::Http(http) => http.start_timeout,
-            SourceKind::File(_) => FILE_START_TIMEOUT,
-        }
+        self.upstream().map_or(FILE_START_TIMEOUT, |(_, link)| link.start_timeout)
     }
 
     /// Whether the source gives again, after a restart, all that was not durable.
     #[must_use]
     pub fn can_resume(&self) -> bool {
-        match &self.kind {
-            SourceKind::Http(http) => http.service.resume == Resume::Always,
-            SourceKind::File(_) => true,
-        }
+        self.upstream().is_none_or(|(service, _)| service.resume == Resume::Always)
     }
 
     /// Whether its place is kept across restarts: to resume there, or to know what is missing.
     #[must_use]
     pub fn keeps_cursor(&self) -> bool {
+        self.upstream().is_none_or(|(service, _)| service.resume.keeps_cursor())
+    }
+
+    /// The service that it connects to, and how; `None` for a file.
+    fn upstream(&self) -> Option<(&'static Service, &LinkConfig)> {
         match &self.kind {
-            SourceKind::Http(http) => http.service.resume.keeps_cursor(),
-            SourceKind::File(_) => true,
+            SourceKind::Http(http) => Some((http.service, &http.link)),
+            SourceKind::Socket(socket) => Some((socket.service, &socket.link)),
+            SourceKind::File(_) => None,
         }
     }
 
     /// What an operator should know about it although it is valid.
     pub(super) fn warnings(&self) -> Vec<String> {
-        let SourceKind::Http(http) = &self.kind else { return Vec::new() };
-        let password = http.proxy.as_ref().and_then(|proxy| proxy.password.as_ref());
-        http.bearer_token.iter().chain(password).filter_map(Secret::warning).collect()
+        let link = self.upstream().into_iter().flat_map(|(_, link)| link.secrets());
+        let sent = match &self.kind {
+            SourceKind::Socket(socket) => socket.sent(),
+            _ => &[],
+        };
+        link.chain(sent).filter_map(Secret::warning).collect()
     }
 }
 
@@ -70,6 +79,8 @@ const FILE_START_TIMEOUT: Duration = Duration::from_secs(5);
 pub enum SourceKind {
     /// A stream over HTTP.
     Http(Box<HttpConfig>),
+    /// Messages over WebSockets.
+    Socket(Box<SocketConfig>),
     /// Lines of a file.
     File(FileConfig),
 }
@@ -79,10 +90,10 @@ pub enum SourceKind {
 pub struct HttpConfig {
     /// What is particular about the service.
     pub service: &'static Service,
+    /// How its records are told apart.
+    pub framing: Framing,
     /// Address; its query may carry a token.
     pub url: Address,
-    /// Bearer token.
-    pub bearer_token: Option<Secret>,
     /// Pointer to the upstream's own id.
     pub id: Option<Pointer>,
     /// Pointer to the time of an event.
@@ -91,29 +102,8 @@ pub struct HttpConfig {
     pub backfill: bool,
     /// Whether messages that are no data are produced, too.
     pub produce_notices: bool,
-    /// Proxy for the connection.
-    pub proxy: Option<ProxyConfig>,
-    /// Certificates, in PEM, that are trusted besides the system's.
-    pub ca_file: Option<PathBuf>,
-    /// Longest wait for a connection and for the response's head.
-    pub connect_timeout: Duration,
-    /// Longest silence before the connection counts as dead; zero for no limit.
-    pub idle_timeout: Duration,
-    /// Longest wait for the very first connection before the daemon gives up; zero for no limit.
-    pub start_timeout: Duration,
-    /// When to connect again.
-    pub plan: Plan,
-}
-
-/// A proxy.
-#[derive(Debug, Clone)]
-pub struct ProxyConfig {
-    /// Its address: http, https, socks4, socks5, or socks5h to let it look up names.
-    pub address: Address,
-    /// User.
-    pub user: Option<String>,
-    /// Password.
-    pub password: Option<Secret>,
+    /// How it is reached.
+    pub link: LinkConfig,
 }
 
 /// A file.
@@ -140,8 +130,13 @@ pub(super) fn source(section: &Section<'_>) -> SourceConfig {
         section.problem("name", "must have 1 to 100 characters");
     }
     let Size(max) = section.within("max_record_bytes", Size(1 << 20), Size(1 << 10)..=Size(15 << 20));
-    let (id, kind) = match service {
-        Some(service) => (None, SourceKind::Http(Box::new(http(section, service)))),
+    let (id, kind) = match service.map(|service| (service, service.transport)) {
+        Some((service, Transport::Http(framing))) => {
+            (None, SourceKind::Http(Box::new(http(section, service, framing))))
+        }
+        Some((service, Transport::WebSocket(protocol))) => {
+            (None, SourceKind::Socket(Box::new(socket::socket(section, service, protocol))))
+        }
         None => (pointer(section, "id", None), SourceKind::File(file(section))),
     };
     SourceConfig {
@@ -160,97 +155,23 @@ fn file(section: &Section<'_>) -> FileConfig {
     }
 }
 
-fn http(section: &Section<'_>, service: &'static Service) -> HttpConfig {
-    let bearer_token = section.secret("bearer_token");
-    let named = ["bearer_token_file", "bearer_token_credential"].iter().any(|key| section.has(key));
-    if service.needs_token && bearer_token.is_none() && !named {
-        let message = format!("missing; {} serves nobody without a token", service.name);
-        section.problem("bearer_token_file", &message);
-    }
-    let words = [("count", false), ("produce", true)];
-    HttpConfig {
-        url: url(section, service),
-        bearer_token,
-        id: pointer(section, "id", service.id),
-        time: pointer(section, "time", service.time),
-        backfill: service.resume == Resume::Backfill && section.get("backfill", false),
-        produce_notices: section.choice("notices", &words),
-        proxy: proxy(section),
-        ca_file: authority(section),
-        connect_timeout: section.get("connect_timeout", Duration::from_secs(10)),
-        idle_timeout: section.get("idle_timeout", service.stall),
-        start_timeout: section.get("start_timeout", Duration::from_secs(15)),
-        plan: plan(section, service),
-        service,
-    }
-}
+const PROXIES: [&str; 6] = ["http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"];
 
-/// The longest wait can be set where the service has no rules of its own.
-fn plan(section: &Section<'_>, service: &Service) -> Plan {
-    let mut plan = service.plan;
-    if service.plan_is_ours {
-        let longest = section.get("reconnect_max", Duration::from_secs(30));
-        plan.network.max = longest;
-        plan.http.max = longest;
-        plan.told.max = longest;
-    }
-    plan
-}
-
-fn url(section: &Section<'_>, service: &Service) -> Address {
-    let url: String = match service.url {
+fn http(section: &Section<'_>, service: &'static Service, framing: Framing) -> HttpConfig {
+    let url = match service.url {
         Some(usual) => section.get("url", usual.to_owned()),
         None => section.require("url", "\"https://stream.example.org/events\""),
     };
-    let https = url.starts_with("https://");
-    if !url.is_empty() && !https && !url.starts_with("http://") {
-        section.problem("url", "must begin with http:// or https://");
+    HttpConfig {
+        framing,
+        url: link::address(section, "url", url, ["http://", "https://"]),
+        id: pointer(section, "id", service.id),
+        time: pointer(section, "time", service.time),
+        backfill: service.resume == Resume::Backfill && section.get("backfill", false),
+        produce_notices: section.choice("notices", &[("count", false), ("produce", true)]),
+        link: link(section, service, &PROXIES),
+        service,
     }
-    let url = Address::new(url);
-    if url.has_user() {
-        section.problem(
-            "url",
-            "must not hold a user name or password; use bearer_token_file or bearer_token_credential",
-        );
-    }
-    if https && !cfg!(feature = "tls") {
-        section.problem("url", "https needs a spillwayd built with --features tls");
-    }
-    url
-}
-
-fn proxy(section: &Section<'_>) -> Option<ProxyConfig> {
-    let user: Option<String> = section.optional("proxy_user");
-    let password = section.secret("proxy_password");
-    let Some(text) = section.optional::<String>("proxy") else {
-        if user.is_some() || password.is_some() {
-            section.problem("proxy_user", "is of no use without proxy");
-        }
-        return None;
-    };
-    let schemes = ["http://", "https://", "socks4://", "socks4a://", "socks5://", "socks5h://"];
-    if !schemes.iter().any(|scheme| text.starts_with(scheme)) {
-        section.problem("proxy", "must begin with http://, https://, socks4://, socks5:// or socks5h://");
-    }
-    let address = Address::new(text);
-    if address.has_user() {
-        section.problem(
-            "proxy",
-            "must not hold a user name or password; use proxy_user and proxy_password_file",
-        );
-    }
-    if address.reveal().starts_with("https://") && !cfg!(feature = "tls") {
-        section.problem("proxy", "https needs a spillwayd built with --features tls");
-    }
-    Some(ProxyConfig { address, user, password })
-}
-
-fn authority(section: &Section<'_>) -> Option<PathBuf> {
-    let path = section.optional("ca_file");
-    if path.is_some() && !cfg!(feature = "tls") {
-        section.problem("ca_file", "needs a spillwayd built with --features tls");
-    }
-    path
 }
 
 /// The pointer at `key`, else the usual one.

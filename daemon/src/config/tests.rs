@@ -1,5 +1,7 @@
 //! Tests of the configuration: the shipped sample, and files with mistakes.
 
+mod sources;
+
 use super::*;
 
 const SAMPLE: &str = include_str!("../../spillwayd.toml");
@@ -25,7 +27,21 @@ fn the_sample_names_every_setting() {
     // They belong to other sources than the sample's.
     assert_eq!(
         unknown.iter().map(|p| p.key.as_str()).collect::<Vec<_>>(),
-        ["source.backfill", "source.path", "source.follow"]
+        [
+            "source.backfill",
+            "source.headers",
+            "source.send",
+            "source.send_secret_file",
+            "source.send_secret_credential",
+            "source.urls",
+            "source.wanted_collections",
+            "source.wanted_dids",
+            "source.rewind",
+            "source.compress",
+            "source.zstd_dictionary",
+            "source.path",
+            "source.follow"
+        ]
     );
 }
 
@@ -82,56 +98,4 @@ fn several_sources_have_names_of_their_own() {
     }
     let none = "source = []\n[kafka]\nbrokers = 'b:1'\ntopic = 't'\n[spool]\ndir = '/x'\n";
     assert!(Config::parse("x.toml", none, &Environment::default()).is_err());
-}
-
-fn source_of(text: &str) -> Result<SourceConfig, Vec<String>> {
-    let text = format!("[source]\n{text}\n[kafka]\nbrokers = 'b:1'\ntopic = 't'\n[spool]\ndir = '/x'\n");
-    match Config::parse("x.toml", &text, &Environment::default()) {
-        Ok(mut config) => Ok(config.sources.remove(0)),
-        Err(problems) => Err(problems.list().iter().map(|p| p.key.clone()).collect()),
-    }
-}
-
-fn http_of(text: &str) -> HttpConfig {
-    match source_of(text).unwrap().kind {
-        SourceKind::Http(http) => *http,
-        SourceKind::File(file) => panic!("{file:?}"),
-    }
-}
-
-#[cfg(feature = "tls")]
-#[test]
-fn each_service_needs_only_what_it_must() {
-    let wikimedia = http_of("type = 'wikimedia'");
-    assert_eq!(wikimedia.url.reveal(), "https://stream.wikimedia.org/v2/stream/recentchange");
-    assert!(source_of("type = 'wikimedia'").unwrap().can_resume());
-    assert_eq!(source_of("type = 'x_filtered_stream'").unwrap_err(), ["source.bearer_token_file"]);
-    assert_eq!(source_of("type = 'mastodon'").unwrap_err(), ["source.url"]);
-    assert_eq!(source_of("type = 'http_sse'").unwrap_err(), ["source.url"]);
-    let token = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(token.path(), "secret").unwrap();
-    let x = format!("type = 'x_filtered_stream'\nbearer_token_file = {:?}", token.path());
-    let config = http_of(&x);
-    assert_eq!((config.idle_timeout, config.backfill), (Duration::from_secs(20), false));
-    assert!(
-        config.id.is_some() && config.time.is_some() && http_of(&format!("{x}\nbackfill = true")).backfill
-    );
-    let x = source_of(&x).unwrap();
-    assert!(x.keeps_cursor() && !x.can_resume());
-    // X's own rules cannot be loosened.
-    assert_eq!(
-        source_of("type = 'wikimedia'\nreconnect_max = '5s'\nbackfill = true").unwrap_err(),
-        ["source.backfill"]
-    );
-}
-
-#[test]
-fn a_proxy_is_checked_and_keeps_its_password_out_of_the_address() {
-    let base = "type = 'http_ndjson'\nurl = 'http://h/'";
-    let proxied = http_of(&format!("{base}\nproxy = 'socks5h://p:1080'\nproxy_user = 'u'"));
-    assert_eq!(proxied.proxy.and_then(|proxy| proxy.user).as_deref(), Some("u"));
-    for bad in ["proxy = 'ftp://p'", "proxy = 'http://u:p@p'"] {
-        assert_eq!(source_of(&format!("{base}\n{bad}")).unwrap_err(), ["source.proxy"], "{bad}");
-    }
-    assert_eq!(source_of(&format!("{base}\nproxy_user = 'u'")).unwrap_err(), ["source.proxy_user"]);
 }

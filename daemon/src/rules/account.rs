@@ -185,7 +185,7 @@ impl Account {
         let client = client::build(config)?;
         let stream = config.url.reveal().split(['?', '#']).next().unwrap_or_default();
         let url = format!("{}/rules", stream.trim_end_matches('/'));
-        Ok(Self { client, url, token: config.bearer_token.clone() })
+        Ok(Self { client, url, token: config.link.bearer_token.clone() })
     }
 
     /// All rules of the account.

@@ -5,13 +5,10 @@
 //! (`backfill_minutes`). A refusal (401, 403, 404, 409 and other 4xx) is told as such and not hammered.
 //! A redirect that leads to another host does not get the token.
 
-mod answer;
 mod body;
 pub(crate) mod client;
 
-use std::collections::hash_map::RandomState;
 use std::error::Error as _;
-use std::hash::BuildHasher;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -26,16 +23,15 @@ use body::Body;
 
 use super::gaps::Coverage;
 use super::intake::{Intake, Reading};
-use super::reconnect::{Cause, Schedule};
+use super::reconnect::Cause;
+use super::retry::{Failure, Retry};
 use super::service::Framing;
-use super::{Disconnect, Event, Line, Met, Oddities, ndjson, sse};
+use super::{Event, Line, Met, Oddities, answer, ndjson, sse};
 use crate::config::HttpConfig;
 use crate::frontier::Cursor;
 use crate::ledger::unix_ms;
 
 const LAST_EVENT_ID: &str = "last-event-id";
-/// A connection that lasted so long has worked, even if it gave nothing.
-const WORKED_AFTER: Duration = Duration::from_secs(30);
 /// Longest id that is kept across restarts: the spool's store for cursors is for small values.
 const CURSOR_ID_BYTES_MAX: usize = 1536;
 const MINUTE_MS: i64 = 60_000;
@@ -51,7 +47,7 @@ pub struct HttpSource {
     framer: Framer,
     intake: Intake,
     state: State,
-    schedule: Schedule,
+    retry: Retry,
     bytes: u64,
     long_id_told: bool,
 }
@@ -64,39 +60,33 @@ enum Framer {
 
 #[derive(Debug)]
 enum State {
-    /// Connect at this time.
-    Waiting(Instant),
+    /// Connect when it is due.
+    Waiting,
     /// Reading.
     Streaming(Stream),
     /// The response has ended; tell so at the next call.
-    Broken { cause: Cause, detail: String, worked: bool },
+    Broken(Failure),
 }
 
 #[derive(Debug)]
 struct Stream {
     response: Response,
     body: Body,
-    since: Instant,
     /// When the connection counts as dead, if nothing comes.
     stalled_at: Option<Instant>,
-    /// It has given a record.
-    gave: bool,
 }
 
 impl Stream {
-    fn worked(&self) -> bool {
-        self.gave || self.since.elapsed() >= WORKED_AFTER
-    }
-
     /// The next piece of the body, or why there is none. Cancel safety: between the last await and the end
     /// nothing can be dropped.
-    async fn chunk(&mut self, idle: Duration) -> Result<Bytes, (Cause, String)> {
+    async fn chunk(&mut self, idle: Duration) -> Result<Bytes, Failure> {
         loop {
             match self.body.next() {
                 Ok(Some(piece)) => return Ok(piece),
                 Ok(None) => {}
                 Err(error) => {
-                    return Err((Cause::Network, format!("the compressed stream is damaged: {error}")));
+                    let detail = format!("the compressed stream is damaged: {error}");
+                    return Err(Failure::new(Cause::Network, detail));
                 }
             }
             let chunk = self.raw(idle).await?;
@@ -106,21 +96,21 @@ impl Stream {
 
     /// What comes next over the connection. Cancel safety: it is taken in the last step, and the deadline
     /// outlasts a call that is dropped.
-    async fn raw(&mut self, idle: Duration) -> Result<Bytes, (Cause, String)> {
+    async fn raw(&mut self, idle: Duration) -> Result<Bytes, Failure> {
         let read = if idle.is_zero() {
             self.response.chunk().await
         } else {
             let deadline = *self.stalled_at.get_or_insert_with(|| Instant::now() + idle);
             match tokio::time::timeout_at(deadline, self.response.chunk()).await {
                 Ok(read) => read,
-                Err(_) => return Err((Cause::Stall, format!("nothing came for {idle:?}"))),
+                Err(_) => return Err(Failure::new(Cause::Stall, format!("nothing came for {idle:?}"))),
             }
         };
         self.stalled_at = None;
         match read {
             Ok(Some(chunk)) => Ok(chunk),
-            Ok(None) => Err((Cause::Ended, "the upstream ended the response".to_owned())),
-            Err(error) => Err((Cause::Network, describe(&error))),
+            Ok(None) => Err(Failure::new(Cause::Ended, "the upstream ended the response")),
+            Err(error) => Err(Failure::new(Cause::Network, describe(&error))),
         }
     }
 }
@@ -137,7 +127,7 @@ impl HttpSource {
         resume: Option<Cursor>,
     ) -> Result<Self, ClientError> {
         let service = config.service;
-        let mut framer = match service.framing {
+        let mut framer = match config.framing {
             Framing::Ndjson => Framer::Ndjson(ndjson::Framer::new(max_record)),
             Framing::Sse => Framer::Sse(sse::Framer::new(max_record)),
         };
@@ -161,9 +151,8 @@ impl HttpSource {
             name: name.to_owned(),
             framer,
             intake: Intake::new(reading, last_received_ms),
-            state: State::Waiting(Instant::now()),
-            // Only to spread clients: any number that differs between processes will do.
-            schedule: Schedule::new(config.plan, RandomState::new().hash_one(name)),
+            state: State::Waiting,
+            retry: Retry::new(config.link.plan),
             config,
             bytes: 0,
             long_id_told: false,
@@ -174,19 +163,12 @@ impl HttpSource {
     pub async fn next(&mut self) -> Event {
         loop {
             let read = match &mut self.state {
-                State::Waiting(until) => {
-                    tokio::time::sleep_until(*until).await;
-                    return self.connect().await;
-                }
-                State::Broken { cause, detail, worked } => {
-                    let (cause, detail, worked) = (*cause, std::mem::take(detail), *worked);
-                    return self.wait(cause, detail, worked, None);
-                }
-                State::Streaming(stream) => stream.chunk(self.config.idle_timeout).await,
+                State::Streaming(stream) => stream.chunk(self.config.link.idle_timeout).await,
+                State::Waiting | State::Broken(_) => return self.go_on().await,
             };
             let lines = match read {
                 Ok(chunk) => self.take(chunk),
-                Err((cause, detail)) => self.broke(cause, detail),
+                Err(failure) => self.broke(failure),
             };
             if !lines.is_empty() {
                 return Event::Lines(lines);
@@ -207,35 +189,46 @@ impl HttpSource {
         }
     }
 
-    async fn connect(&mut self) -> Event {
+    /// Tells the end of a connection, or makes the next one when it is due.
+    ///
+    /// Cancel safety: the state changes only between the awaits.
+    async fn go_on(&mut self) -> Event {
+        if let State::Broken(failure) = std::mem::replace(&mut self.state, State::Waiting) {
+            return self.retry.failed(failure);
+        }
+        self.retry.due().await;
         let (request, coverage) = self.request();
-        let answered = tokio::time::timeout(self.config.connect_timeout, request.send()).await;
-        let response = match answered {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => return self.wait(Cause::Network, describe(&error), false, None),
-            Err(_) => {
-                let detail = format!("no answer within {:?}", self.config.connect_timeout);
-                return self.wait(Cause::Network, detail, false, None);
+        match self.connect(request).await {
+            Ok((response, body)) => {
+                self.intake.connected(coverage);
+                self.state = State::Streaming(Stream { response, body, stalled_at: None });
+                self.retry.connected()
             }
+            Err(failure) => self.retry.failed(failure),
+        }
+    }
+
+    async fn connect(&self, request: RequestBuilder) -> Result<(Response, Body), Failure> {
+        let limit = self.config.link.connect_timeout;
+        let response = match tokio::time::timeout(limit, request.send()).await {
+            Ok(answered) => answered.map_err(|error| Failure::new(Cause::Network, describe(&error)))?,
+            Err(_) => return Err(Failure::new(Cause::Network, format!("no answer within {limit:?}"))),
         };
         let status = response.status();
         if !status.is_success() {
             let told = answer::told(response.headers(), SystemTime::now());
             let detail = answer::describe(status, self.config.service.name);
-            return self.wait(answer::cause(status), detail, false, told);
+            return Err(Failure { cause: answer::cause(status), detail, told });
         }
         if let Some(detail) = self.wrong_type(&response) {
-            return self.wait(Cause::Refused, detail, false, None);
+            return Err(Failure::new(Cause::Refused, detail));
         }
         let encoding = response.headers().get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("?"));
         let Some(body) = Body::new(encoding) else {
             let detail = format!("the upstream compresses by {encoding:?}, which it was not offered");
-            return self.wait(Cause::Refused, detail, false, None);
+            return Err(Failure::new(Cause::Refused, detail));
         };
-        self.intake.connected(coverage);
-        let since = Instant::now();
-        self.state = State::Streaming(Stream { response, body, since, stalled_at: None, gave: false });
-        Event::Connected
+        Ok((response, body))
     }
 
     /// The request for the stream, and what its answer will give of the time since the last one.
@@ -243,7 +236,7 @@ impl HttpSource {
         let (url, since) = self.backfill();
         let mut request =
             self.client.get(url).header(ACCEPT, self.accepts()).header(ACCEPT_ENCODING, body::ACCEPTED);
-        if let Some(token) = &self.config.bearer_token {
+        if let Some(token) = &self.config.link.bearer_token {
             request = request.bearer_auth(token.reveal());
         }
         let last_id = match &self.framer {
@@ -309,15 +302,10 @@ impl HttpSource {
             }
         }
         if let Some(retry) = retry {
-            self.schedule.retry(retry);
+            self.retry.base(retry);
         }
         self.seal(&mut lines, &last_id, now);
-        if let State::Streaming(stream) = &mut self.state {
-            stream.gave |= !lines.is_empty();
-            if stream.worked() {
-                self.schedule.worked();
-            }
-        }
+        self.retry.read(!lines.is_empty());
         lines
     }
 
@@ -345,7 +333,7 @@ impl HttpSource {
     }
 
     /// The connection has ended: gives the last line if it is whole, and tells the end at the next call.
-    fn broke(&mut self, cause: Cause, detail: String) -> Vec<Line> {
+    fn broke(&mut self, failure: Failure) -> Vec<Line> {
         let last = match &mut self.framer {
             Framer::Ndjson(framer) => framer.finish(),
             Framer::Sse(framer) => {
@@ -357,16 +345,10 @@ impl HttpSource {
         let mut lines: Vec<Line> =
             last.and_then(|bytes| self.intake.take(b"", bytes, now)).into_iter().collect();
         self.seal(&mut lines, &Bytes::new(), now);
-        let worked = !lines.is_empty() || matches!(&self.state, State::Streaming(stream) if stream.worked());
-        let cause = self.intake.announced().unwrap_or(cause);
-        self.state = State::Broken { cause, detail, worked };
+        self.retry.read(!lines.is_empty());
+        let cause = self.intake.announced().unwrap_or(failure.cause);
+        self.state = State::Broken(Failure { cause, ..failure });
         lines
-    }
-
-    fn wait(&mut self, cause: Cause, detail: String, worked: bool, told: Option<Duration>) -> Event {
-        let retry_in = self.schedule.wait(cause, worked, told);
-        self.state = State::Waiting(Instant::now() + retry_in);
-        Event::Disconnected(Disconnect { cause, detail, retry_in })
     }
 }
 

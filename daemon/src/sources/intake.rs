@@ -66,7 +66,7 @@ struct Fresh {
 #[derive(Debug)]
 pub struct Intake {
     reading: Reading,
-    overlap: Option<Overlap>,
+    overlap: Overlap,
     told: Told,
     gaps: Gaps,
     /// The newest record that was not given before, since [`Intake::newest`].
@@ -80,8 +80,8 @@ impl Intake {
     #[must_use]
     pub fn new(reading: Reading, last_received_ms: Option<i64>) -> Self {
         Self {
-            overlap: reading.id.is_some().then(|| Overlap::new(OVERLAP_IDS)),
             reading,
+            overlap: Overlap::new(OVERLAP_IDS),
             told: Told::default(),
             gaps: Gaps::after(last_received_ms),
             fresh: None,
@@ -105,9 +105,7 @@ impl Intake {
     /// A new connection, and what it gives of the time between.
     pub fn connected(&mut self, coverage: Coverage) {
         self.announced = None;
-        if let Some(overlap) = &mut self.overlap {
-            overlap.connected();
-        }
+        self.overlap.connected();
         if let Some(gap) = self.gaps.connected(coverage) {
             self.missing(gap);
         }
@@ -122,8 +120,7 @@ impl Intake {
     /// Takes a message with its event type, empty for none. Returns a line unless it is no data or was
     /// there before.
     pub fn take(&mut self, name: &[u8], data: Bytes, now_ms: i64) -> Option<Line> {
-        if data.is_empty() {
-            self.tally.empty += 1;
+        if self.is_empty(&data) {
             return None;
         }
         if let Some(notice) = self.reading.notices.recognise(name, &data) {
@@ -133,10 +130,23 @@ impl Intake {
             }
         }
         let id = self.id(name, &data);
-        let seen = match (&id, &mut self.overlap) {
-            (Some(id), Some(overlap)) => overlap.note(id),
-            _ => Seen::First,
-        };
+        self.new_line(name, id, data, now_ms)
+    }
+
+    /// As [`Self::take`], for a message whose id the source has read itself, and that is no notice.
+    pub fn take_known(&mut self, id: Option<String>, data: Bytes, now_ms: i64) -> Option<Line> {
+        let id = id.filter(|id| id.len() <= ID_BYTES_MAX);
+        if self.is_empty(&data) { None } else { self.new_line(b"", id, data, now_ms) }
+    }
+
+    fn is_empty(&mut self, data: &[u8]) -> bool {
+        self.tally.empty += u64::from(data.is_empty());
+        data.is_empty()
+    }
+
+    /// A line, unless an earlier connection gave it.
+    fn new_line(&mut self, name: &[u8], id: Option<String>, data: Bytes, now_ms: i64) -> Option<Line> {
+        let seen = id.as_ref().map_or(Seen::First, |id| self.overlap.note(id));
         if seen == Seen::Earlier {
             self.tally.duplicates += 1;
             return None;
@@ -207,7 +217,8 @@ impl Intake {
         }
     }
 
-    fn missing(&mut self, gap: Gap) {
+    /// A span is missing that the source has found itself.
+    pub fn missing(&mut self, gap: Gap) {
         self.tally.gaps += 1;
         self.tally.gap_ms += gap.length_ms();
         self.tally.last_gap = Some(gap);

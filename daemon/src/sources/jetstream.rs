@@ -1,12 +1,11 @@
 //! Bluesky's Jetstream: what is asked of it, and with which address. The parts: [`identity`] gives each
-//! event an id, [`resume`] says where a stream goes on, [`subscription`] reads it over a WebSocket.
+//! event an id, [`resume`] says where a stream goes on. It is read by [`super::SocketSource`].
 //!
 //! It guarantees, by the cursor and a small rewind, that nothing is missed that the service still has;
 //! some events come twice, with the same id. What the service no longer has is reported as a [`Gap`].
 
 pub mod identity;
 pub mod resume;
-pub mod subscription;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +16,6 @@ use reqwest::Url;
 use spillway_service::secret::Address;
 
 pub use resume::{Gap, Place, Resume};
-pub use subscription::{Record, Subscription};
 
 /// The public instances: either serves everything.
 pub const INSTANCES: [&str; 4] = [
@@ -52,7 +50,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What is wrong with them: the setting and the reason, for all at once.
+    /// What is wrong with them besides the addresses: the setting and the reason, for all at once.
     #[must_use]
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
@@ -61,15 +59,7 @@ impl Settings {
                 problems.push((key, text.to_owned()));
             }
         };
-        wrong("instances", self.instances.is_empty(), "must have at least one address");
-        let bad_address = |address: &Address| {
-            Url::parse(address.reveal()).map_or(true, |url| !matches!(url.scheme(), "ws" | "wss"))
-        };
-        wrong(
-            "instances",
-            self.instances.iter().any(bad_address),
-            "must be addresses such as \"wss://jetstream2.us-east.bsky.network/subscribe\"",
-        );
+        wrong("urls", self.instances.is_empty(), "must have at least one address");
         wrong(
             "wanted_collections",
             self.wanted_collections.len() > COLLECTIONS_MAX,
@@ -94,6 +84,11 @@ impl Settings {
             "compress",
             self.compress && self.zstd_dictionary.is_none(),
             "needs zstd_dictionary, the path of the dictionary that the service's own source code holds; without it leave compress = false",
+        );
+        wrong(
+            "zstd_dictionary",
+            !self.compress && self.zstd_dictionary.is_some(),
+            "is of no use without compress = true",
         );
         problems
     }

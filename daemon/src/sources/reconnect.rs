@@ -155,8 +155,11 @@ pub const USUAL: Plan = Plan {
 /// `retry:` of the stream takes the place of the first wait of `network`.
 pub const SSE: Plan = Plan { http: Step::double(secs(1), secs(60)), ..USUAL };
 
+/// For Jetstream's instances, which are shared, too.
+pub const JETSTREAM: Plan = Plan { http: Step::double(secs(1), secs(60)), ..USUAL };
+
 /// The rules by name, for documents and tests.
-pub const PLANS: [(&str, Plan); 3] = [("x", X), ("usual", USUAL), ("sse", SSE)];
+pub const PLANS: [(&str, Plan); 4] = [("x", X), ("usual", USUAL), ("sse", SSE), ("jetstream", JETSTREAM)];
 
 /// The longest wait that an upstream can tell, so that a broken header cannot stop the stream for a day.
 pub const TOLD_MAX: Duration = Duration::from_secs(16 * 60);

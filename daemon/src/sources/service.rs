@@ -11,8 +11,8 @@ use super::reconnect::{self, Plan};
 pub struct Service {
     /// Its name: `type` in the configuration.
     pub name: &'static str,
-    /// How its records are told apart.
-    pub framing: Framing,
+    /// How it is reached.
+    pub transport: Transport,
     /// Where it is, if there is one place.
     pub url: Option<&'static str>,
     /// Whether it serves nobody without a token.
@@ -35,7 +35,25 @@ pub struct Service {
     pub notices: Dialect,
 }
 
-/// How records are told apart.
+/// How a service is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    /// By one long response over HTTP.
+    Http(Framing),
+    /// By messages over a WebSocket.
+    WebSocket(Protocol),
+}
+
+/// What is spoken over a WebSocket: in each protocol a message is a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// Nothing but messages.
+    Plain,
+    /// Bluesky's Jetstream: events with a time, which is the place to go on from.
+    Jetstream,
+}
+
+/// How records are told apart in a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// A line each.
@@ -55,7 +73,7 @@ pub enum Resume {
     Backfill,
     /// All since the event with the last id, if events have ids.
     LastEventId,
-    /// All since the event with the last id; the service gives ids with all events.
+    /// All since the last event; the service gives its place, an id or a time, with all events.
     Always,
 }
 
@@ -69,11 +87,11 @@ impl Resume {
 
 const STALL: Duration = Duration::from_secs(60);
 
-/// The services that are read over HTTP.
-pub static SERVICES: [Service; 5] = [
+/// The services.
+pub static SERVICES: [Service; 7] = [
     Service {
         name: "http_ndjson",
-        framing: Framing::Ndjson,
+        transport: Transport::Http(Framing::Ndjson),
         url: None,
         needs_token: false,
         id: None,
@@ -87,7 +105,7 @@ pub static SERVICES: [Service; 5] = [
     },
     Service {
         name: "http_sse",
-        framing: Framing::Sse,
+        transport: Transport::Http(Framing::Sse),
         url: None,
         needs_token: false,
         id: None,
@@ -101,7 +119,7 @@ pub static SERVICES: [Service; 5] = [
     },
     Service {
         name: "x_filtered_stream",
-        framing: Framing::Ndjson,
+        transport: Transport::Http(Framing::Ndjson),
         url: Some(
             "https://api.x.com/2/tweets/search/stream?tweet.fields=author_id,created_at,lang,referenced_tweets",
         ),
@@ -118,7 +136,7 @@ pub static SERVICES: [Service; 5] = [
     },
     Service {
         name: "wikimedia",
-        framing: Framing::Sse,
+        transport: Transport::Http(Framing::Sse),
         url: Some("https://stream.wikimedia.org/v2/stream/recentchange"),
         needs_token: false,
         id: Some("/meta/id"),
@@ -132,7 +150,7 @@ pub static SERVICES: [Service; 5] = [
     },
     Service {
         name: "mastodon",
-        framing: Framing::Sse,
+        transport: Transport::Http(Framing::Sse),
         url: None,
         needs_token: false,
         id: Some("/id"),
@@ -145,6 +163,37 @@ pub static SERVICES: [Service; 5] = [
         plan_is_ours: true,
         resume: Resume::Time,
         notices: Dialect::Mastodon,
+    },
+    Service {
+        name: "bluesky_jetstream",
+        transport: Transport::WebSocket(Protocol::Jetstream),
+        // Several instances serve the same: `jetstream::INSTANCES`.
+        url: None,
+        needs_token: false,
+        // Made of several fields: `jetstream::identity`.
+        id: None,
+        time: Some("/time_us"),
+        ids_by_type: false,
+        // After half of it a ping is sent, so that an idle subscription is no stall.
+        stall: Duration::from_secs(30),
+        plan: reconnect::JETSTREAM,
+        plan_is_ours: true,
+        resume: Resume::Always,
+        notices: Dialect::None,
+    },
+    Service {
+        name: "websocket",
+        transport: Transport::WebSocket(Protocol::Plain),
+        url: None,
+        needs_token: false,
+        id: None,
+        time: None,
+        ids_by_type: false,
+        stall: STALL,
+        plan: reconnect::USUAL,
+        plan_is_ours: true,
+        resume: Resume::Time,
+        notices: Dialect::None,
     },
 ];
 
@@ -168,6 +217,12 @@ mod tests {
             }
             assert!(service.stall >= Duration::from_secs(20), "{}", service.name);
             assert!(service.url.is_none_or(|url| url.starts_with("https://")), "{}", service.name);
+            let is_socket = matches!(service.transport, Transport::WebSocket(_));
+            assert!(
+                !is_socket || service.notices == Dialect::None,
+                "{} has no setting for them",
+                service.name
+            );
         }
         assert_eq!(find("x"), None);
     }

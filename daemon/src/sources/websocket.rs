@@ -9,6 +9,7 @@
 mod broken;
 pub mod dial;
 pub mod dictionary;
+mod inbox;
 mod io;
 pub mod proxy;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 
 pub use broken::Broken;
 pub use dial::{Connector, Dialling, SetupError};
+pub use inbox::Inbox;
 use io::{Io, Metered};
 
 /// Answers (pongs) that wait for a peer that does not read; more are not kept.
@@ -83,6 +85,12 @@ impl Connection {
     #[must_use]
     pub fn received_bytes(&self) -> u64 {
         self.socket.get_ref().bytes()
+    }
+
+    /// Sends a text message.
+    pub(super) async fn send(&mut self, text: &str) -> Result<(), Broken> {
+        let sent = self.socket.send(tungstenite::Message::text(text)).await;
+        sent.map_err(|error| Broken::from_reading(error, self.limits))
     }
 
     /// Waits for the next message. After an error the connection is of no further use.

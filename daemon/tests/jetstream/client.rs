@@ -1,12 +1,14 @@
-//! A reader that connects again at once, and notes what it went through.
+//! The source as the configuration makes it, and what it went through.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use spillway_daemon::sources::jetstream::{Gap, Place, REWIND, Record, Resume, Settings, Subscription};
-use spillway_daemon::sources::websocket::dictionary::Dictionary;
-use spillway_daemon::sources::websocket::{Broken, Connector, Dialling, Limits};
-use spillway_service::secret::{Address, Secret};
+use spillway_daemon::Config;
+use spillway_daemon::config::SourceKind;
+use spillway_daemon::frontier::Cursor;
+use spillway_daemon::sources::gaps::Gap;
+use spillway_daemon::sources::{Disconnect, Event, Line, Met, SocketSource};
+use spillway_service::settings::Environment;
 use spillway_testkit::services::jetstream::{DICTIONARY, Jetstream};
 
 /// No single wait of a test is longer.
@@ -22,141 +24,104 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
+/// A file with these bytes in a folder of the test.
+pub(crate) fn file(dir: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+/// Settings that ask for compressed messages, with the dictionary of the fake.
+pub(crate) fn compressed(dir: &tempfile::TempDir) -> String {
+    let path = file(dir, "dictionary", DICTIONARY);
+    format!("compress = true\nzstd_dictionary = '{}'\n", path.display())
+}
+
 pub(crate) struct Client {
-    instances: Vec<Address>,
-    pub(crate) collections: Vec<String>,
-    pub(crate) compress: bool,
-    pub(crate) token: Option<String>,
-    pub(crate) silence: Duration,
-    subscription: Option<Subscription>,
-    is_open: bool,
+    settings: String,
+    source: SocketSource,
     /// Where it goes on after a restart.
-    place: Option<Place>,
+    pub(crate) cursor: Option<Cursor>,
     /// Connections that ended or were not made.
-    pub(crate) faults: u64,
-    pub(crate) gaps: Vec<Gap>,
-    pub(crate) ids: Vec<String>,
+    pub(crate) disconnects: Vec<Disconnect>,
+    /// Of the lives before.
+    gaps: u64,
 }
 
 impl Client {
-    pub(crate) fn new(servers: &[&Jetstream]) -> Self {
-        Self {
-            instances: servers.iter().map(|server| Address::new(server.url())).collect(),
-            collections: Vec::new(),
-            compress: false,
-            token: None,
-            silence: Duration::from_secs(20),
-            subscription: None,
-            is_open: false,
-            place: None,
-            faults: 0,
-            gaps: Vec::new(),
-            ids: Vec::new(),
-        }
+    pub(crate) fn new(servers: &[&Jetstream], settings: &str) -> Self {
+        let urls: Vec<_> = servers.iter().map(|server| server.url()).collect();
+        let settings = format!("type = 'bluesky_jetstream'\nurls = {urls:?}\n{settings}");
+        Self { source: source(&settings, None), settings, cursor: None, disconnects: Vec::new(), gaps: 0 }
     }
 
-    fn subscription(&mut self) -> &mut Subscription {
-        if self.subscription.is_none() {
-            self.subscription = Some(self.make());
-        }
-        self.subscription.as_mut().unwrap()
-    }
-
-    fn make(&self) -> Subscription {
-        let limit = 32 << 20;
-        let settings = Settings {
-            instances: self.instances.clone(),
-            wanted_collections: self.collections.clone(),
-            wanted_dids: Vec::new(),
-            rewind: REWIND,
-            compress: self.compress,
-            zstd_dictionary: self.compress.then(|| PathBuf::from("given below")),
-            message_bytes_max: limit,
-        };
-        assert_eq!(settings.problems(), []);
-        let dialling = Dialling {
-            headers: Vec::new(),
-            bearer_token: self.token.clone().map(Secret::new),
-            connect_timeout: Duration::from_secs(10),
-            proxy: None,
-            uses_tls: false,
-            ca_file: None,
-            limits: Limits { message_bytes: limit, silence: Some(self.silence) },
-        };
-        let dictionary = self.compress.then(|| Dictionary::new(DICTIONARY).unwrap());
-        let resume = Resume::new(settings, self.place.clone());
-        // Large events of the random faults are to arrive; one test has larger ones than its limit.
-        let record_max = if self.silence < Duration::from_secs(1) { 15 << 20 } else { 1 << 20 };
-        Subscription::new(Connector::new(dialling).unwrap(), resume, dictionary, record_max, limit)
-    }
-
-    pub(crate) fn too_long(&self) -> u64 {
-        self.subscription.as_ref().map_or(0, Subscription::too_long)
-    }
-
-    /// Forgets all but the last place, as a process that dies.
+    /// Forgets all but the last cursor, as a process that dies.
     pub(crate) fn restart(&mut self) {
-        (self.subscription, self.is_open) = (None, false);
+        self.gaps = self.gaps();
+        self.source = source(&self.settings, self.cursor.clone());
     }
 
-    pub(crate) fn resume_at(&mut self, place: Option<Place>) {
-        self.place = place;
-        self.restart();
+    pub(crate) fn met(&self) -> Met {
+        self.source.met()
     }
 
-    pub(crate) async fn try_open(&mut self) -> Result<(), Broken> {
-        self.restart();
-        let opened = self.subscription().connect().await;
-        self.is_open = opened.is_ok();
-        opened
+    /// Gaps over all lives.
+    pub(crate) fn gaps(&self) -> u64 {
+        self.gaps + self.met().tally.gaps
+    }
+
+    pub(crate) fn last_gap(&self) -> Option<Gap> {
+        self.met().tally.last_gap
+    }
+
+    /// What comes next.
+    pub(crate) async fn event(&mut self) -> Event {
+        let event = tokio::time::timeout(PATIENCE, self.source.next()).await;
+        let event = event.expect("nothing came for too long");
+        if let Event::Lines(lines) = &event {
+            self.cursor = lines.last().and_then(|line| line.cursor.clone());
+            assert!(self.cursor.is_some(), "each batch has a place to go on from");
+        }
+        event
     }
 
     pub(crate) async fn open(&mut self) {
-        self.try_open().await.unwrap();
+        assert_eq!(self.event().await, Event::Connected);
     }
 
-    pub(crate) async fn one_batch(&mut self) -> Result<Vec<Record>, Broken> {
-        let records = self.subscription().next().await;
-        self.is_open = records.is_ok();
-        records
-    }
-
-    /// Waits until the connection has ended.
-    pub(crate) async fn broken(&mut self) {
-        while tokio::time::timeout(PATIENCE, self.one_batch()).await.unwrap().is_ok() {}
+    /// The next disconnect.
+    pub(crate) async fn disconnect(&mut self) -> Disconnect {
+        loop {
+            if let Event::Disconnected(disconnect) = self.event().await {
+                return disconnect;
+            }
+        }
     }
 
     /// The next records, after as many attempts as it takes.
-    pub(crate) async fn some(&mut self) -> Vec<Record> {
-        let records = tokio::time::timeout(PATIENCE, self.attempt());
-        let records = records.await.expect("nothing came for too long");
-        for record in &records {
-            self.gaps.extend(record.gap);
-            self.ids.extend(record.id.clone());
-            self.place = record.place.clone().or(self.place.take());
-        }
-        records
-    }
-
-    async fn attempt(&mut self) -> Vec<Record> {
+    pub(crate) async fn some(&mut self) -> Vec<Line> {
         loop {
-            if !self.is_open && self.subscription().connect().await.is_err() {
-                self.faults += 1;
-                continue;
-            }
-            self.is_open = true;
-            match self.one_batch().await {
-                Ok(records) => return records,
-                Err(_) => self.faults += 1,
+            match self.event().await {
+                Event::Lines(lines) => return lines,
+                Event::Disconnected(disconnect) => self.disconnects.push(disconnect),
+                Event::Connected => {}
+                Event::Ended => panic!("a stream over a WebSocket has no end"),
             }
         }
     }
 
-    pub(crate) async fn read(&mut self, records: usize) -> Vec<Record> {
+    pub(crate) async fn read(&mut self, records: usize) -> Vec<Line> {
         let mut got = Vec::new();
         while got.len() < records {
             got.extend(self.some().await);
         }
         got
     }
+}
+
+fn source(settings: &str, cursor: Option<Cursor>) -> SocketSource {
+    let text = format!("[source]\n{settings}\n[kafka]\nbrokers = 'b:1'\ntopic = 't'\n[spool]\ndir = '/x'\n");
+    let config = Config::parse("test.toml", &text, &Environment::default()).unwrap();
+    let SourceKind::Socket(socket) = &config.sources[0].kind else { panic!("no WebSocket: {settings}") };
+    SocketSource::new("test", (**socket).clone(), config.sources[0].max_record_bytes, cursor).unwrap()
 }

@@ -47,10 +47,10 @@ pub enum ClientError {
 pub(crate) fn build(config: &HttpConfig) -> Result<Client, ClientError> {
     choose_cryptography();
     let mut client = Client::builder()
-        .connect_timeout(config.connect_timeout)
+        .connect_timeout(config.link.connect_timeout)
         .user_agent(concat!("spillwayd/", env!("CARGO_PKG_VERSION")))
         .tcp_keepalive(Duration::from_secs(30));
-    if let Some(proxy) = &config.proxy {
+    if let Some(proxy) = &config.link.proxy {
         let mut through = Proxy::all(proxy.address.reveal()).map_err(ClientError::Proxy)?;
         if let Some(user) = &proxy.user {
             let password = proxy.password.as_ref().map_or("", |password| password.reveal());
@@ -63,7 +63,7 @@ pub(crate) fn build(config: &HttpConfig) -> Result<Client, ClientError> {
 
 #[cfg(feature = "tls")]
 fn trust(client: ClientBuilder, config: &HttpConfig) -> Result<ClientBuilder, ClientError> {
-    let Some(path) = config.ca_file.clone() else { return Ok(client) };
+    let Some(path) = config.link.ca_file.clone() else { return Ok(client) };
     let pem = match std::fs::read(&path) {
         Ok(pem) => pem,
         Err(source) => return Err(ClientError::ReadAuthority { path, source }),

@@ -128,10 +128,10 @@ impl Resume {
         gap.map(|expected| Gap { from_us: expected.from_us, to_us: time_us })
     }
 
-    /// A connection has ended or was not made. One that gave events is tried again at the same
-    /// instance, as that needs the smallest rewind; else the next instance has its turn.
-    pub fn failed(&mut self, gave: bool) {
-        if !gave && !self.settings.instances.is_empty() {
+    /// A connection has ended or was not made. After one that worked the same instance is tried again, as
+    /// that needs the smallest rewind; else the next one has its turn.
+    pub fn failed(&mut self, worked: bool) {
+        if !worked && !self.settings.instances.is_empty() {
             self.index = (self.index + 1) % self.settings.instances.len();
         }
     }

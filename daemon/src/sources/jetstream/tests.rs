@@ -48,15 +48,17 @@ fn the_address_asks_for_what_is_wanted() {
 #[test]
 fn every_problem_is_told_with_its_setting() {
     assert_eq!(settings(&INSTANCES).problems(), []);
-    let mut wrong = settings(&["https://a.example"]);
+    let mut wrong = settings(&[]);
     wrong.wanted_collections = vec!["posts".into(); 101];
     wrong.wanted_dids = vec!["somebody".into()];
     wrong.compress = true;
     let found = wrong.problems();
     let keys: Vec<_> = found.iter().map(|(key, _)| *key).collect();
-    assert_eq!(keys, ["instances", "wanted_collections", "wanted_collections", "wanted_dids", "compress"]);
+    assert_eq!(keys, ["urls", "wanted_collections", "wanted_collections", "wanted_dids", "compress"]);
     assert!(found[4].1.starts_with("needs zstd_dictionary"), "{}", found[4].1);
-    assert_eq!(settings(&[]).problems().len(), 1);
+    let mut idle = two();
+    idle.zstd_dictionary = Some(PathBuf::from("dictionary"));
+    assert_eq!(idle.problems()[0].0, "zstd_dictionary");
 }
 
 #[test]

@@ -2,15 +2,17 @@
 //! and carry neither addresses' queries nor tokens.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio_tungstenite::tungstenite;
 use tungstenite::error::{CapacityError, ProtocolError};
-use tungstenite::http::{HeaderMap, Response};
+use tungstenite::http::{Response, StatusCode};
 
 use super::Limits;
 use super::dictionary::Undecodable;
 use super::proxy::ProxyError;
+use crate::sources::answer;
+use crate::sources::reconnect::Cause;
 
 /// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
@@ -49,14 +51,12 @@ pub enum Broken {
         source: io::Error,
     },
     /// The upstream answered with HTTP instead.
-    #[error("the upstream answered {status} instead of opening a WebSocket{hint}", hint = status_hint(*.status))]
+    #[error("no WebSocket: {}", answer::describe(*.status, ""))]
     Status {
         /// The HTTP status.
-        status: u16,
-        /// `Retry-After` in seconds, when the answer has one.
-        retry_after: Option<Duration>,
-        /// `x-rate-limit-reset`, unix seconds, when the answer has one.
-        rate_limit_reset: Option<u64>,
+        status: StatusCode,
+        /// How long the answer's headers ask us to stay away.
+        told: Option<Duration>,
     },
     /// What answered does not speak WebSocket.
     #[error("what answered does not speak WebSocket")]
@@ -95,24 +95,35 @@ pub enum Broken {
 }
 
 impl Broken {
-    /// The HTTP status of a refused upgrade.
+    /// By which the wait before the next attempt is chosen.
     #[must_use]
-    pub fn status(&self) -> Option<u16> {
+    pub fn cause(&self) -> Cause {
         match self {
-            Self::Status { status, .. } => Some(*status),
-            _ => None,
+            Self::Status { status, .. } => answer::cause(*status),
+            Self::Proxy(error) if error.needs_operator() => Cause::Refused,
+            Self::Compressed(error) if error.needs_operator() => Cause::Refused,
+            Self::Address(_) => Cause::Refused,
+            Self::Stalled(_) => Cause::Stall,
+            // Restarts, and ends without a complaint.
+            Self::Closed { code: None | Some(1000 | 1001 | 1005 | 1012), .. } => Cause::Ended,
+            // Complaints: a connection at once would most likely end in the same way.
+            Self::Closed { .. } => Cause::Told,
+            _ => Cause::Network,
         }
     }
 
     /// Whether an operator has to act: trying again will not help.
     #[must_use]
     pub fn needs_operator(&self) -> bool {
+        self.cause().needs_operator()
+    }
+
+    /// How long the upstream asks us to stay away.
+    #[must_use]
+    pub fn told(&self) -> Option<Duration> {
         match self {
-            Self::Status { status, .. } => matches!(status, 300..=499) && !matches!(status, 408 | 425 | 429),
-            Self::Proxy(error) => error.needs_operator(),
-            Self::Compressed(error) => error.needs_operator(),
-            Self::Address(_) => true,
-            _ => false,
+            Self::Status { told, .. } => *told,
+            _ => None,
         }
     }
 
@@ -120,6 +131,12 @@ impl Broken {
     #[must_use]
     pub fn is_stall(&self) -> bool {
         matches!(self, Self::Stalled(_))
+    }
+
+    /// Whether it ended by a message over the limit.
+    #[must_use]
+    pub fn is_too_long(&self) -> bool {
+        matches!(self, Self::TooLong { .. })
     }
 
     /// Whether the upstream ended it in order.
@@ -155,25 +172,8 @@ impl Broken {
     }
 
     fn from_response<B>(response: &Response<B>) -> Self {
-        let number = |name| number(response.headers(), name);
-        Self::Status {
-            status: response.status().as_u16(),
-            retry_after: number("retry-after").map(Duration::from_secs),
-            rate_limit_reset: number("x-rate-limit-reset"),
-        }
-    }
-}
-
-fn number(headers: &HeaderMap, name: &str) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
-}
-
-fn status_hint(status: u16) -> &'static str {
-    match status {
-        300..=399 => "; redirects are not followed, set the address to where it points",
-        401 | 403 => "; check the credentials",
-        404 => "; check the path of the address",
-        _ => "",
+        let told = answer::told(response.headers(), SystemTime::now());
+        Self::Status { status: response.status(), told }
     }
 }
 
@@ -197,4 +197,38 @@ fn closing(code: Option<u16>, reason: &str) -> String {
     };
     let code = code.unwrap_or_default();
     if reason.is_empty() { format!("{code} ({words})") } else { format!("{code} ({words}): {reason:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_end_has_its_cause() {
+        let closed = |code| Broken::Closed { code, reason: String::new() };
+        let status = |status| Broken::Status { status, told: None };
+        for (broken, cause) in [
+            (closed(None), Cause::Ended),
+            (closed(Some(1000)), Cause::Ended),
+            (closed(Some(1012)), Cause::Ended),
+            (closed(Some(1008)), Cause::Told),
+            (closed(Some(1013)), Cause::Told),
+            (closed(Some(4000)), Cause::Told),
+            (Broken::Cut, Cause::Network),
+            (Broken::TimedOut(Duration::ZERO), Cause::Network),
+            (Broken::TooLong { size: 2, limit: 1 }, Cause::Network),
+            (Broken::Stalled(Duration::ZERO), Cause::Stall),
+            (Broken::Address("it is no URL"), Cause::Refused),
+            (Broken::Proxy(ProxyError::Status(407)), Cause::Refused),
+            (Broken::Proxy(ProxyError::Status(502)), Cause::Network),
+            (Broken::Compressed(Undecodable::OtherDictionary { found: 1, ours: 2 }), Cause::Refused),
+            (Broken::Compressed(Undecodable::NotOneFrame), Cause::Network),
+            (status(StatusCode::UNAUTHORIZED), Cause::Refused),
+            (status(StatusCode::TOO_MANY_REQUESTS), Cause::RateLimited),
+            (status(StatusCode::SERVICE_UNAVAILABLE), Cause::Http),
+            (status(StatusCode::OK), Cause::Http),
+        ] {
+            assert_eq!(broken.cause(), cause, "{broken:?}");
+        }
+    }
 }

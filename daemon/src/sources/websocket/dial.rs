@@ -34,6 +34,9 @@ pub struct Dialling {
     pub uses_tls: bool,
     /// PEM file with roots that are trusted beside the platform's.
     pub ca_file: Option<PathBuf>,
+    /// Text messages that are sent once the connection is open: a subscription, for services that want
+    /// one.
+    pub greetings: Vec<Secret>,
     /// Limits of each connection.
     pub limits: Limits,
 }
@@ -41,8 +44,8 @@ pub struct Dialling {
 /// Why no connection can be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// A header that HTTP does not allow.
-    #[error("{name:?} is no HTTP header, or its value has bytes that HTTP does not allow")]
+    /// A header that HTTP does not allow, or that is the upgrade's own.
+    #[error("{name:?} is no HTTP header that can be set, or its value has bytes that HTTP does not allow")]
     Header {
         /// Its name.
         name: String,
@@ -74,6 +77,7 @@ pub struct Connector {
     headers: HeaderMap,
     connect_timeout: Duration,
     proxy: Option<Proxy>,
+    greetings: Vec<Secret>,
     limits: Limits,
     #[cfg(feature = "tls")]
     tls: Option<Tls>,
@@ -91,9 +95,9 @@ impl Connector {
             HeaderValue::from_static(concat!("spillwayd/", env!("CARGO_PKG_VERSION"))),
         );
         for (name, value) in &dialling.headers {
-            let bad = || SetupError::Header { name: name.clone() };
-            let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| bad())?;
-            headers.insert(name, hidden(value.reveal()).ok_or_else(bad)?);
+            let (name, value) =
+                header(name, value).ok_or_else(|| SetupError::Header { name: name.clone() })?;
+            headers.insert(name, value);
         }
         if let Some(token) = &dialling.bearer_token {
             let bad = || SetupError::Header { name: "Authorization".to_owned() };
@@ -104,6 +108,7 @@ impl Connector {
             headers,
             connect_timeout: dialling.connect_timeout,
             proxy: dialling.proxy,
+            greetings: dialling.greetings,
             limits: dialling.limits,
             #[cfg(feature = "tls")]
             tls: dialling.uses_tls.then(|| Tls::new(dialling.ca_file.as_deref())).transpose()?,
@@ -135,7 +140,11 @@ impl Connector {
         let upgrade =
             tokio_tungstenite::client_async_with_config(request, Metered::new(io), Some(config(self.limits)));
         let (socket, _) = upgrade.await.map_err(Broken::from_upgrade)?;
-        Ok(Connection::new(socket, self.limits))
+        let mut connection = Connection::new(socket, self.limits);
+        for greeting in &self.greetings {
+            connection.send(greeting.reveal()).await?;
+        }
+        Ok(connection)
     }
 
     /// A byte stream to the target, directly or through the proxy.
@@ -190,6 +199,30 @@ impl Target {
         let port = url.port_or_known_default().unwrap_or(if is_tls { 443 } else { 80 });
         Ok(Self { url, host, port, is_tls })
     }
+}
+
+/// Headers that belong to the upgrade itself.
+const OWN_HEADERS: [HeaderName; 8] = [
+    header::HOST,
+    header::CONNECTION,
+    header::UPGRADE,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+];
+
+/// Whether a connection can be asked to send this header.
+#[must_use]
+pub fn takes_header(name: &str, value: &Secret) -> bool {
+    header(name, value).is_some()
+}
+
+fn header(name: &str, value: &Secret) -> Option<(HeaderName, HeaderValue)> {
+    let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+    let value = hidden(value.reveal())?;
+    (!OWN_HEADERS.contains(&name)).then_some((name, value))
 }
 
 fn hidden(text: &str) -> Option<HeaderValue> {

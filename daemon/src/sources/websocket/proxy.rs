@@ -120,16 +120,23 @@ impl Proxy {
             _ => return Err(BadProxy::Scheme),
         };
         let host = url.host_str().filter(|h| !h.is_empty()).ok_or(BadProxy::Address)?;
-        let login = (decoded(url.username()), decoded(url.password().unwrap_or_default()));
-        if login.0.len() > 255 || login.1.len() > 255 {
+        let host = host.trim_matches(['[', ']']).to_owned();
+        let proxy = Self { kind, host, port: url.port().unwrap_or(port), login: None };
+        match decoded(url.username()) {
+            user if user.is_empty() => Ok(proxy),
+            user => proxy.with_login(user, decoded(url.password().unwrap_or_default())),
+        }
+    }
+
+    /// The same, with a user name and a password.
+    ///
+    /// # Errors
+    /// When they are too long.
+    pub fn with_login(self, user: String, password: String) -> Result<Self, BadProxy> {
+        if user.len() > 255 || password.len() > 255 {
             return Err(BadProxy::LongLogin);
         }
-        Ok(Self {
-            kind,
-            host: host.trim_matches(['[', ']']).to_owned(),
-            port: url.port().unwrap_or(port),
-            login: (!login.0.is_empty()).then_some(login),
-        })
+        Ok(Self { login: Some((user, password)), ..self })
     }
 
     /// Where it listens.

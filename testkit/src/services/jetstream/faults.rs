@@ -36,6 +36,27 @@ pub enum Kind {
     Garbage,
 }
 
+impl Kind {
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "fin",
+            Self::Reset => "rst",
+            Self::Close(_) => "close",
+            Self::Torn => "torn: middle",
+            Self::Stall(_) => "stall",
+            Self::Refuse { status: 429, .. } => "429",
+            Self::Refuse { status: 503, .. } => "503",
+            Self::Refuse { .. } => "refuse",
+            Self::Big(_) => "big",
+            Self::Repeat(_) => "repeat",
+            Self::Jump(_) => "jump",
+            Self::Garbage => "garbage",
+        }
+    }
+}
+
 /// A fault and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {

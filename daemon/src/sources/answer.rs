@@ -1,5 +1,5 @@
-//! What an answer that is no stream means: which cause it is, how long its headers ask us to wait, and
-//! what an operator can do about it. Pure; the clock comes in as an argument.
+//! What an HTTP answer means that is no stream and no WebSocket: which cause it is, how long its headers
+//! ask us to wait, and what an operator can do about it. Pure; the clock comes in as an argument.
 
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +22,7 @@ const TOLD_MIN: Duration = Duration::from_secs(1);
 
 /// The cause that a status stands for.
 #[must_use]
-pub(super) fn cause(status: StatusCode) -> Cause {
+pub(crate) fn cause(status: StatusCode) -> Cause {
     match status.as_u16() {
         429 | ENHANCE_YOUR_CALM => Cause::RateLimited,
         // Timeouts of the upstream's own.
@@ -35,7 +35,7 @@ pub(super) fn cause(status: StatusCode) -> Cause {
 /// How long the headers ask us to wait: `Retry-After` in seconds or as a date, or the beginning of the
 /// next rate limit; the longest when there are several.
 #[must_use]
-pub(super) fn told(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub(crate) fn told(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     let until = |when: SystemTime| when.duration_since(now).unwrap_or_default();
     let after = text(RETRY_AFTER.as_str()).and_then(|value| match value.parse() {
@@ -55,13 +55,14 @@ pub(super) fn told(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 
 /// The answer in words, with what an operator can do.
 #[must_use]
-pub(super) fn describe(status: StatusCode, service: &str) -> String {
+pub(crate) fn describe(status: StatusCode, service: &str) -> String {
     let advice = match (service, status.as_u16()) {
         ("x_filtered_stream", 409) => "the stream has no rules; add some before it is read",
         ("x_filtered_stream", 403) => "the project or plan of this token may not read the filtered stream",
         ("mastodon", 401) => "this server's streams need a user token; set bearer_token_file",
         (_, 401) => "the token is missing, wrong or expired",
         (_, 403) => "the token may not read this stream",
+        (_, 300..=399) => "the stream is elsewhere; set source.url to where it points",
         (_, 404 | 410) => "there is no such stream; check source.url",
         (_, 407) => "the proxy wants a user and a password; set proxy_user and proxy_password_file",
         (_, 429 | ENHANCE_YOUR_CALM) => {
