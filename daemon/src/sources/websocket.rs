@@ -70,7 +70,10 @@ pub struct Connection {
 
 impl Connection {
     /// Takes a stream over which the upgrade is done.
-    pub async fn upgraded(io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, limits: Limits) -> Self {
+    pub async fn upgraded(
+        io: impl AsyncRead + AsyncWrite + Unpin + Send + Sync + 'static,
+        limits: Limits,
+    ) -> Self {
         let role = tungstenite::protocol::Role::Client;
         let io: Box<dyn Io> = Box::new(io);
         let socket = WebSocketStream::from_raw_socket(Metered::new(io), role, Some(config(limits)));
