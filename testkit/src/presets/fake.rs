@@ -14,8 +14,6 @@ pub trait Fake: Send {
     fn is_calm(&self) -> bool;
     /// Publishes nothing more.
     fn finish(&self);
-    /// Refuses the next request for the stream.
-    fn refuse(&self, status: u16);
 }
 
 impl Fake for Service {
@@ -31,9 +29,6 @@ impl Fake for Service {
     fn finish(&self) {
         self.finish();
     }
-    fn refuse(&self, status: u16) {
-        self.refuse(status, 1, None);
-    }
 }
 
 impl Fake for Jetstream {
@@ -48,8 +43,5 @@ impl Fake for Jetstream {
     }
     fn finish(&self) {
         self.finish();
-    }
-    fn refuse(&self, status: u16) {
-        self.refuse(status, 1, None);
     }
 }
