@@ -211,7 +211,8 @@ impl Schedule {
         self.failures[index] = failures.saturating_add(1);
         let own = step.wait(failures);
         let base = match told.map(|told| told.min(TOLD_MAX)) {
-            Some(told) if failures == 0 => told,
+            // What an operator has to put right is not put right in a second, whatever the answer says.
+            Some(told) if failures == 0 && cause != Cause::Refused => told,
             Some(told) => told.max(own),
             None => own,
         };
@@ -296,6 +297,8 @@ mod tests {
         assert!(second >= secs(120), "{second:?}");
         let third = schedule.wait(Cause::RateLimited, false, Some(secs(800)));
         assert!(third >= secs(800), "{third:?}");
+        let refused = schedule.wait(Cause::Refused, false, Some(secs(1)));
+        assert!(refused >= secs(60), "{refused:?}");
         let absurd = schedule.wait(Cause::RateLimited, false, Some(secs(1_000_000)));
         assert!(absurd <= TOLD_MAX.mul_f64(1.0 + JITTER), "{absurd:?}");
     }
