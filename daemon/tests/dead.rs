@@ -18,6 +18,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use rustix::process::{Pid, Signal, kill_process};
 use spillway_daemon::record::Outgoing;
 use spillway_spool::{NewDeadLetter, Spool};
 use spillway_testkit::children;
@@ -313,14 +314,19 @@ fn the_socket_of_a_killed_daemon_does_not_matter() {
     assert!(program.terminate().success());
 }
 
-/// Waits until a retry is in the middle of its letters; how many it has left.
-fn wait_for_the_middle(all: u64, mut left: impl FnMut() -> u64) -> u64 {
-    let mut now = all;
+/// Lets a process run in steps until a retry is in the middle of its letters, and leaves it frozen there; how
+/// many letters are left.
+fn freeze_in_the_middle(rig: &Rig, process: Pid, all: u64) -> u64 {
+    let mut left = all;
     wait_until("the retry is under way", || {
-        now = left();
-        now < all
+        kill_process(process, Signal::STOP).unwrap();
+        left = letters_on_disk(rig);
+        if left == all {
+            kill_process(process, Signal::CONT).unwrap();
+        }
+        left < all
     });
-    now
+    left
 }
 
 fn letters_on_disk(rig: &Rig) -> u64 {
@@ -346,7 +352,7 @@ fn kill_9_during_a_retry_loses_nothing() {
 
     // The command itself, without a daemon.
     let mut alone = retry();
-    let left = wait_for_the_middle(LETTERS as u64, || letters_on_disk(&rig));
+    let left = freeze_in_the_middle(&rig, Pid::from_child(&alone), LETTERS as u64);
     alone.kill().unwrap();
     alone.wait().unwrap();
     eprintln!("killed the command with {left} letters left");
@@ -357,7 +363,7 @@ fn kill_9_during_a_retry_loses_nothing() {
     let all = program.figure("/spool/dead_letters");
     assert!(all > 0 && all <= left, "{all} of {left}");
     let mut asking = retry();
-    let left = wait_for_the_middle(all, || program.figure("/spool/dead_letters"));
+    let left = freeze_in_the_middle(&rig, program.pid(), all);
     program.kill();
     eprintln!("killed the daemon with {left} of {all} letters left");
     assert!(left > 0, "it was too fast to be killed in the middle");

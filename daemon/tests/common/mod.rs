@@ -150,6 +150,10 @@ impl Program {
         answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned())
     }
 
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
     /// SIGKILL: nothing can be saved any more.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
@@ -158,8 +162,7 @@ impl Program {
 
     /// SIGTERM, and the exit status.
     pub fn terminate(mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(self.pid(), rustix::process::Signal::TERM).unwrap();
         self.child.wait().unwrap()
     }
 
