@@ -83,8 +83,10 @@ pub fn build() -> Result<PathBuf, Error> {
             command.env_remove(name);
         }
     }
-    command.current_dir(env!("CARGO_MANIFEST_DIR")).stdin(Stdio::null()).stderr(Stdio::inherit());
-    let output = command.output().map_err(system("run cargo"))?;
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let cargo = children::spawn(&mut command).and_then(std::process::Child::wait_with_output);
+    let output = cargo.map_err(system("run cargo"))?;
     if !output.status.success() {
         return Err(Error::Build(output.status.to_string()));
     }
