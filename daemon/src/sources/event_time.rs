@@ -13,7 +13,7 @@ pub fn parse_ms(text: &str) -> Option<i64> {
     }
     match text.parse::<i64>() {
         Ok(number) => unix(number),
-        Err(_) => rfc3339(text.as_bytes()),
+        Err(_) => chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis()),
     }
 }
 
@@ -31,61 +31,6 @@ fn unix(number: i64) -> Option<i64> {
         100_000_000_000_000..100_000_000_000_000_000 => Some(number / 1000),
         _ => Some(number / 1_000_000),
     }
-}
-
-fn rfc3339(text: &[u8]) -> Option<i64> {
-    let punctuation = [(4, b"-"), (7, b"-"), (13, b":"), (16, b":")];
-    if punctuation.iter().any(|(at, mark)| text.get(*at..=*at) != Some(&mark[..])) {
-        return None;
-    }
-    if !matches!(text.get(10)?, b'T' | b't' | b' ') {
-        return None;
-    }
-    let field = |from: usize, to: usize| digits(text.get(from..to)?);
-    let (year, month, day) = (field(0, 4)?, field(5, 7)?, field(8, 10)?);
-    let (hour, minute, second) = (field(11, 13)?, field(14, 16)?, field(17, 19)?);
-    let in_range =
-        (1..=12).contains(&month) && (1..=31).contains(&day) && hour <= 23 && minute <= 59 && second <= 60;
-    let (fraction_ms, zone) = fraction(text.get(19..)?)?;
-    let seconds = days(year, month, day) * 86_400 + hour * 3600 + minute * 60 + second - offset(zone)?;
-    in_range.then_some(seconds * 1000 + fraction_ms)
-}
-
-fn digits(text: &[u8]) -> Option<i64> {
-    let is_number = !text.is_empty() && text.len() <= 9 && text.iter().all(u8::is_ascii_digit);
-    is_number.then(|| text.iter().fold(0, |n, digit| n * 10 + i64::from(digit - b'0')))
-}
-
-/// Milliseconds of `.123456`, and what follows.
-fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
-    let Some(rest) = text.strip_prefix(b".") else { return Some((0, text)) };
-    let length = rest.iter().take_while(|b| b.is_ascii_digit()).count();
-    if length == 0 {
-        return None;
-    }
-    let (number, zone) = rest.split_at(length);
-    let first_three = number.iter().chain(b"000").take(3);
-    Some((first_three.fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0')), zone))
-}
-
-/// Seconds east of UTC.
-fn offset(zone: &[u8]) -> Option<i64> {
-    match zone {
-        b"Z" | b"z" => Some(0),
-        [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
-            let seconds = digits(&[*h1, *h2])? * 3600 + digits(&[*m1, *m2])? * 60;
-            Some(if *sign == b'+' { seconds } else { -seconds })
-        }
-        _ => None,
-    }
-}
-
-/// Days from 1970-01-01 in the Gregorian calendar, counted in years that begin with March.
-fn days(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
 }
 
 #[cfg(test)]
