@@ -167,7 +167,14 @@ impl Weather {
     /// A Jetstream with as many faults, of its own kinds.
     fn jetstream(&self) -> Result<Started, StartError> {
         let usual = Measure::default();
-        let faults = jetstream::random(self.seed, self.faults.0.len(), APART, usual.stall);
+        let mut faults = jetstream::random(self.seed, self.faults.0.len(), APART, usual.stall);
+        for fault in &mut faults {
+            // A resume begins with a second of what is known: often nothing new comes before the next fault, and
+            // after one 429 after the other the client rightly waits for minutes.
+            if matches!(fault.kind, jetstream::Kind::Refuse { status: 429, .. }) {
+                fault.kind = jetstream::Kind::Refuse { status: 503, times: 1, retry_after_s: Some(1) };
+            }
+        }
         let mut tally = BTreeMap::new();
         faults.iter().for_each(|fault| *tally.entry(fault.kind.name()).or_default() += 1);
         let options = jetstream::Options {
