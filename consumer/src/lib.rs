@@ -38,6 +38,8 @@ mod finalise;
 mod intake;
 mod kafka;
 mod key;
+#[cfg_attr(not(test), allow(dead_code, unused_imports, reason = "the close step does not write to it yet"))]
+mod log;
 mod membership;
 mod micros;
 mod pane;
@@ -58,6 +60,7 @@ pub use config::{Config, TimeSettings};
 pub use control::{Control, Progress, Summary, TableSummary, Until};
 pub use error::Error;
 pub use intake::ID_HEADER;
+pub use log::{CodecError, LogError};
 pub use micros::Micros;
 pub use profiles::Profile;
 pub use run::run;

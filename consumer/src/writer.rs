@@ -8,13 +8,12 @@ use std::time::Duration;
 use ::parquet::errors::ParquetError;
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, bounded};
-use object_store::path::Path;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::finalise::FinalWindow;
 use crate::parquet;
-use crate::store::{Created, Store, StoreError};
+use crate::store::{Created, Objects as _, Store, StoreError};
 use crate::tables::Table;
 use spillway_service::errors::chain;
 
@@ -86,6 +85,7 @@ pub(crate) type Outcome = Result<Vec<Written>, WriteError>;
 
 /// Objects in flight at once: enough to hide a store's latency, few enough to bound memory.
 const PARALLEL: usize = 8;
+const CONTENTION_PAUSE: Duration = Duration::from_millis(20);
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
@@ -154,29 +154,34 @@ async fn write_one(
     let content: Bytes = parquet::encode(table, &window, &facts)
         .map_err(|source| WriteError::Encode { object: object.clone(), source })?
         .into();
-    if create(&store, &object, &content).await? == Created::Existed {
-        let theirs = get(&store, &object).await?;
-        compare(object, content, theirs)?;
-        return Ok((window.table, Written { found: 1, ..Written::default() }));
+    let mut pause = CONTENTION_PAUSE;
+    while create(&store, &object, &content).await? == Created::Existed {
+        if let Some(theirs) = get(&store, &object).await? {
+            compare(object, content, theirs)?;
+            return Ok((window.table, Written { found: 1, ..Written::default() }));
+        }
+        // S3 says so while another request for the object is under way, which may yet fail.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(RETRY_MAX);
     }
     tracing::debug!(object, rows = window.rows.len(), "a window is final");
     Ok((window.table, Written { objects: 1, rows: window.rows.len() as u64, found: 0 }))
 }
 
 async fn create(store: &Store, object: &str, content: &Bytes) -> Result<Created, StoreError> {
-    let (path, mut patience) = (Path::from(object), Patience::new());
+    let mut patience = Patience::new();
     loop {
-        match store.create(&path, content.clone()).await {
+        match store.create(object, content.clone()).await {
             Ok(created) => return Ok(created),
             Err(error) => patience.after(error).await?,
         }
     }
 }
 
-async fn get(store: &Store, object: &str) -> Result<Bytes, StoreError> {
-    let (path, mut patience) = (Path::from(object), Patience::new());
+async fn get(store: &Store, object: &str) -> Result<Option<Bytes>, StoreError> {
+    let mut patience = Patience::new();
     loop {
-        match store.get(&path).await {
+        match store.get(object).await {
             Ok(content) => return Ok(content),
             Err(error) => patience.after(error).await?,
         }
