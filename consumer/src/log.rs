@@ -164,6 +164,11 @@ impl<S: Objects> Log<S> {
         }
     }
 
+    /// Whether the chain goes on after an entry that was the newest: somebody else has written.
+    pub(crate) async fn goes_on_after(&self, partition: i32, seq: u64) -> Result<bool, LogError> {
+        Ok(self.store.get(&self.entry_name(partition, seq + 1)).await?.is_some())
+    }
+
     /// The partitions that have a log.
     pub(crate) async fn partitions(&self) -> Result<BTreeSet<i32>, LogError> {
         let folders = self.store.folders(&format!("{LOG}/{}", self.topic)).await?;
