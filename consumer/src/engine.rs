@@ -119,6 +119,11 @@ impl Engine {
         }
     }
 
+    /// Whether no record has come since the partition was taken on.
+    pub(crate) fn is_fresh(&self, partition: i32) -> bool {
+        self.partitions.get(&partition).is_some_and(Partition::is_fresh)
+    }
+
     /// The broker has deleted everything before `low`, also what was still to be read.
     pub(crate) fn jump_to(&mut self, partition: i32, low: i64) {
         if let Some(owner) = self.partitions.get_mut(&partition) {

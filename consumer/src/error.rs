@@ -44,6 +44,17 @@ pub enum Error {
     /// The log cannot be read or written.
     #[error("the log in the store cannot be used")]
     Log(#[from] LogError),
+    /// Kafka has deleted records that were not read, and that is to end the run.
+    #[error(
+        "Kafka has deleted {records} records of topic {topic:?} that were not read yet; to go on without them, \
+         set input.on_gap = \"record\""
+    )]
+    Gap {
+        /// The topic.
+        topic: String,
+        /// How many.
+        records: u64,
+    },
     /// The topic ends before what has been read of it.
     #[error(
         "partition {partition} of topic {topic:?} ends at offset {end}, and {next} is the next one to read: the topic \
@@ -78,7 +89,11 @@ impl Error {
             Self::Tables(_) => Exit::Config,
             Self::Store(_) | Self::Write(_) | Self::Log(_) | Self::Acquire(_) => Exit::CannotWrite,
             Self::Refused { .. } => Exit::Refused,
-            Self::Kafka(_) | Self::NoTopic { .. } | Self::Rewound { .. } | Self::Thread(_) => Exit::Failed,
+            Self::Kafka(_)
+            | Self::NoTopic { .. }
+            | Self::Rewound { .. }
+            | Self::Gap { .. }
+            | Self::Thread(_) => Exit::Failed,
         }
     }
 }

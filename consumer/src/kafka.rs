@@ -225,9 +225,16 @@ pub(crate) fn assign(client: &Client, topic: &str, offsets: &BTreeMap<i32, Optio
     client.incremental_assign(&list)
 }
 
-/// Reads on from another offset of a partition that is assigned.
-pub(crate) fn seek(client: &Client, topic: &str, partition: i32, offset: Option<i64>) -> KafkaResult<()> {
-    client.seek(topic, partition, offset.map_or(Offset::Beginning, Offset::Offset), ASK_TIMEOUT)
+/// Reads on from another offset of a partition that is assigned. Seeking would not do: it fails for a
+/// partition whose offset the broker does not hold.
+pub(crate) fn reassign(client: &Client, topic: &str, partition: i32, offset: Option<i64>) -> KafkaResult<()> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    if let Err(error) = client.incremental_unassign(&list) {
+        // It is not assigned any more when an earlier attempt came only halfway.
+        tracing::debug!(partition, %error, "the partition was not released");
+    }
+    assign(client, topic, &BTreeMap::from([(partition, offset)]))
 }
 
 /// Stops or resumes the delivery of records of `partitions`.

@@ -62,7 +62,7 @@ mod watermark;
 mod writer;
 
 pub use acquire::AcquireError;
-pub use config::{Config, TimeSettings};
+pub use config::{Config, OnGap, TimeSettings};
 pub use control::{Control, Progress, Summary, TableSummary, Until};
 pub use error::Error;
 pub use intake::ID_HEADER;

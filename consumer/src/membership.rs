@@ -168,7 +168,7 @@ impl Membership {
             begun.extend(new.into_keys());
         }
         for (partition, offset, _) in ready.into_iter().filter(|(_, _, is_assigned)| *is_assigned) {
-            match kafka::seek(client, &self.topic, partition, offset) {
+            match kafka::reassign(client, &self.topic, partition, offset) {
                 Ok(()) => begun.push(partition),
                 Err(error) => self.failed(error, now)?,
             }

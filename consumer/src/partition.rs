@@ -162,6 +162,11 @@ impl Partition {
         self.jump_to(low)
     }
 
+    /// Whether no record has come since the partition was taken on.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.is_fresh
+    }
+
     /// What is before `low` has been deleted. Returns how many of them were to be read.
     pub(crate) fn jump_to(&mut self, low: i64) -> u64 {
         let missed = self.skip_to(low);

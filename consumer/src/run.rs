@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use crate::activity::{Activity, Ends};
 use crate::background::{Background, Done};
 use crate::closing::{Closing, Due};
-use crate::config::Config;
+use crate::config::{Config, OnGap};
 use crate::control::{Control, Summary, Until};
 use crate::drain::Drain;
 use crate::engine::Engine;
@@ -140,7 +140,7 @@ impl<'a> Run<'a> {
             self.take_on(now)?;
             self.hear(now)?;
             self.ask_for_ends(now)?;
-            self.report_missed();
+            self.report_missed()?;
             self.close_some(now);
             self.control.publish(self.progress(now));
             if self.is_drained() {
@@ -292,6 +292,7 @@ impl<'a> Run<'a> {
             let mut is_looked_into = true;
             for (partition, ends) in round.ends {
                 if let Some(ends) = ends {
+                    self.refuse_rewound(partition, ends)?;
                     self.engine.starts_at(partition, ends.low);
                 }
                 is_looked_into &= self.look_into(partition, ends)?;
@@ -320,30 +321,44 @@ impl<'a> Run<'a> {
         let Some(since) = self.out_of_range else { return Ok(true) };
         let Some(ends) = ends.filter(|ends| ends.asked >= since) else { return Ok(false) };
         let Some(next) = self.engine.position(partition) else { return Ok(true) };
-        if next > ends.high {
-            let topic = self.config.topic.clone();
-            return Err(Error::Rewound { topic, partition, end: ends.high, next });
-        }
         // The client does not say which partition it was: the others read on from where they are.
         self.engine.jump_to(partition, ends.low);
         let from = Some(next.max(ends.low));
-        let sought = kafka::seek(&self.client, &self.config.topic, partition, from);
+        let sought = kafka::reassign(&self.client, &self.config.topic, partition, from);
         if let Err(error) = &sought {
             tracing::warn!(partition, %error, "cannot read on behind what was deleted; trying again");
         }
         Ok(sought.is_ok())
     }
 
-    fn report_missed(&mut self) {
+    /// What was read before this run, or is asked for in vain, cannot be behind the end.
+    fn refuse_rewound(&self, partition: i32, ends: Ends) -> Result<(), Error> {
+        let is_certain =
+            self.engine.is_fresh(partition) || self.out_of_range.is_some_and(|since| ends.asked >= since);
+        match self.engine.position(partition).filter(|next| is_certain && *next > ends.high) {
+            Some(next) => {
+                let topic = self.config.topic.clone();
+                Err(Error::Rewound { topic, partition, end: ends.high, next })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn report_missed(&mut self) -> Result<(), Error> {
         let missed = self.engine.tally().missed;
         if missed > self.reported_missed {
             let records = missed - self.reported_missed;
+            if self.config.on_gap == OnGap::Stop {
+                // Before an entry says so: the next run finds the same.
+                return Err(Error::Gap { topic: self.config.topic.clone(), records });
+            }
             tracing::error!(
                 records,
                 "Kafka has deleted records that were not read yet; they are in no table"
             );
             self.reported_missed = missed;
         }
+        Ok(())
     }
 
     /// Makes entries, commits, and lets the finaliser go on, when it is time.
