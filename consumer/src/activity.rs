@@ -54,9 +54,9 @@ impl Activity {
         self.parts.insert(partition, Part { last_record: now, at_end: false, ends: None, high_since: None });
     }
 
-    /// Forgets all partitions.
-    pub(crate) fn clear(&mut self) {
-        self.parts.clear();
+    /// The partition is not read any more.
+    pub(crate) fn forget(&mut self, partition: i32) {
+        self.parts.remove(&partition);
     }
 
     /// A record came.

@@ -4,24 +4,34 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::{Deserialize, Serialize, Serializer};
+
 use crate::event::{Event, Kind};
 use crate::key::Key;
 use crate::tables::{Metric, Table};
 
 /// The groups of one pane.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Partial {
     groups: HashMap<Box<str>, Cell>,
 }
 
-/// One group.
-#[derive(Debug, Default, Clone)]
-struct Cell {
+/// One group. The log holds it as JSON.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Cell {
     events: u64,
     reposts: u64,
     referencing: u64,
     /// Exact, so that parts can be merged without counting anyone twice; empty unless it is asked for.
+    #[serde(default, skip_serializing_if = "HashSet::is_empty", serialize_with = "sorted")]
     actors: HashSet<Key>,
+}
+
+/// So that equal sets are equal JSON.
+fn sorted<S: Serializer>(keys: &HashSet<Key>, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut sorted: Vec<_> = keys.iter().collect();
+    sorted.sort_unstable();
+    serializer.collect_seq(sorted)
 }
 
 /// One row of a window.
@@ -41,6 +51,18 @@ impl Partial {
             Some(cell) => cell.add(table, event),
             None => self.groups.entry(group.into()).or_default().add(table, event),
         }
+    }
+
+    /// The groups in order.
+    pub(crate) fn sorted(&self) -> Vec<(&str, &Cell)> {
+        let mut groups: Vec<_> = self.groups.iter().map(|(group, cell)| (group.as_ref(), cell)).collect();
+        groups.sort_unstable_by_key(|(group, _)| *group);
+        groups
+    }
+
+    /// Puts a group in as the log holds it.
+    pub(crate) fn put(&mut self, group: Box<str>, cell: Cell) {
+        self.groups.insert(group, cell);
     }
 
     /// Takes the counts of another partition in.

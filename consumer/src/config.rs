@@ -23,6 +23,8 @@ pub struct Config {
     pub group: String,
     /// The shape of the records.
     pub profile: Profile,
+    /// What is done when Kafka has deleted records that were not read yet.
+    pub on_gap: OnGap,
     /// When windows close.
     pub time: TimeSettings,
     /// Where the tables go.
@@ -32,6 +34,18 @@ pub struct Config {
     /// Level of the log, or a list of `target=level`.
     pub log_level: String,
 }
+
+/// What is done when Kafka has deleted records that were not read yet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnGap {
+    /// It is logged as an error, counted, and kept in the log; reading goes on behind the gap.
+    #[default]
+    Record,
+    /// The run ends with an error, and so does the next one, until this is changed.
+    Stop,
+}
+
+const ON_GAP: [(&str, OnGap); 2] = [("record", OnGap::Record), ("stop", OnGap::Stop)];
 
 /// When windows close.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +97,7 @@ impl Config {
             topic: topic.into(),
             group: group.into(),
             profile: Profile::XV2,
+            on_gap: OnGap::default(),
             time: TimeSettings::default(),
             store,
             tables: Self::standard_tables(),
@@ -126,11 +141,13 @@ impl Config {
 
     fn build(root: &Section<'_>) -> Self {
         let kafka = root.section("kafka");
+        let input = root.section("input");
         Self {
             kafka: KafkaSettings::read(&kafka, &RESERVED),
             topic: kafka.require("topic", "\"events\""),
             group: kafka.get("group", "spillway-consumer".to_owned()),
-            profile: root.section("input").choice("profile", &PROFILES),
+            profile: input.choice("profile", &PROFILES),
+            on_gap: input.choice("on_gap", &ON_GAP),
             time: time(&root.section("time")),
             store: store(&root.section("store")),
             tables: tables(root),

@@ -1,16 +1,14 @@
-//! The consumer without Kafka and without the store: all partitions, the frontier over them, and the
-//! finaliser. What it comes to depends only on the records of each partition in their order, on the
-//! decisions to close panes, and on nothing else: not on how partitions interleave, and not on where
-//! a run ended and the next began. No I/O, no clock.
+//! The partitions of one member, without Kafka and without the store: what becomes of each record, and
+//! which entries are to go to the log. No I/O, no clock.
 
 use std::collections::BTreeMap;
 
-use crate::checkpoint::Checkpoint;
-use crate::event::{Event, Message, Needs};
-use crate::finalise::{FinalWindow, Finaliser};
+use crate::event::{Event, Needs};
+use crate::hint::Hint;
+use crate::log::{Entry, Header, Mark, Standing};
 use crate::micros::Micros;
 use crate::pane::Record;
-use crate::partition::{Partition, Rules, Verdict};
+use crate::partition::{Partition, Restored, Rules, Verdict};
 use crate::tables::Tables;
 
 /// What became of records, since the start.
@@ -27,30 +25,23 @@ pub(crate) struct Tally {
     pub(crate) missed: u64,
 }
 
-/// A partition as it was left.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Restored {
-    /// The committed offset, if there is one.
-    pub(crate) offset: Option<i64>,
-    pub(crate) checkpoint: Checkpoint,
-}
-
 /// What is to be committed for one partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Commit {
     pub(crate) partition: i32,
     pub(crate) resume_offset: i64,
-    pub(crate) checkpoint: Checkpoint,
+    pub(crate) hint: Hint,
 }
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Engine {
     rules: Rules,
-    finaliser: Finaliser,
+    tables: Tables,
+    marks: Vec<Mark>,
     partitions: BTreeMap<i32, Partition>,
     tally: Tally,
-    /// Records before these offsets have been tallied already, before the partitions were lost.
+    /// Records before these offsets have been tallied already, before the partitions were given up.
     tallied: BTreeMap<i32, i64>,
 }
 
@@ -59,44 +50,33 @@ impl Engine {
         let rules = Rules { pane: tables.pane(), delay, future_tolerance };
         Self {
             rules,
-            finaliser: Finaliser::new(tables, None, None),
+            marks: tables.marks(),
+            tables,
             partitions: BTreeMap::new(),
             tally: Tally::default(),
             tallied: BTreeMap::new(),
         }
     }
 
-    /// Takes partitions on. The first call fixes what is final; later ones add partitions to that.
-    pub(crate) fn assign(&mut self, restored: BTreeMap<i32, Restored>) {
-        if self.partitions.is_empty() {
-            let closed = restored.values().filter_map(|r| r.checkpoint.closed_through).max();
-            let written = restored.values().filter_map(|r| r.checkpoint.written_through).max();
-            self.finaliser = Finaliser::new(self.finaliser.tables().clone(), closed, written);
-        }
-        let base = self.finaliser.closed_through();
-        for (number, Restored { offset, checkpoint }) in restored {
-            self.partitions.insert(number, Partition::new(self.rules, offset, &checkpoint, base));
-        }
+    /// Takes a partition on, or takes it on anew.
+    pub(crate) fn assign(&mut self, partition: i32, restored: Restored) {
+        self.revoke(partition);
+        self.partitions.insert(partition, Partition::new(self.rules, restored));
     }
 
-    /// Forgets everything but the tally: the partitions were lost and will be assigned anew.
-    pub(crate) fn reset(&mut self) {
-        for (number, partition) in std::mem::take(&mut self.partitions) {
-            let before = self.tallied.entry(number).or_insert(0);
-            *before = partition.next().unwrap_or(0).max(*before);
+    /// Gives a partition up; what is not in its log is forgotten.
+    pub(crate) fn revoke(&mut self, partition: i32) {
+        if let Some(given_up) = self.partitions.remove(&partition) {
+            let before = self.tallied.entry(partition).or_insert(0);
+            *before = given_up.next().unwrap_or(0).max(*before);
         }
-        self.finaliser = Finaliser::new(self.finaliser.tables().clone(), None, None);
     }
 
     /// Takes in one event. `None` when the partition is not assigned.
     pub(crate) fn event(&mut self, partition: i32, record: Record<'_>, event: &Event<'_>) -> Option<Verdict> {
         let owner = self.partitions.get_mut(&partition)?;
-        let before = owner.watermark().closed_through();
-        let verdict = owner.event(record, event, self.finaliser.tables());
-        self.tally.missed += owner.take_missed();
-        if owner.watermark().closed_through() > before {
-            owner.close().for_each(|(start, partials)| self.finaliser.take(start, partials));
-        }
+        self.tally.missed += owner.starts_at(record.offset);
+        let verdict = owner.event(record, event, &self.tables);
         self.count(partition, record.offset, |tally| match verdict {
             Verdict::Counted => &mut tally.counted,
             Verdict::Duplicate => &mut tally.duplicates,
@@ -107,22 +87,25 @@ impl Engine {
         Some(verdict)
     }
 
-    /// Takes in a record that is no event: a notice, or one that cannot be read (`None`).
-    pub(crate) fn other(&mut self, partition: i32, offset: i64, message: Option<&Message<'_>>) {
+    /// Takes in a notice.
+    pub(crate) fn notice(&mut self, partition: i32, offset: i64) {
         let Some(owner) = self.partitions.get_mut(&partition) else { return };
-        let before = owner.watermark().closed_through();
-        owner.read(offset);
-        self.tally.missed += owner.take_missed();
-        if owner.watermark().closed_through() > before {
-            owner.close().for_each(|(start, partials)| self.finaliser.take(start, partials));
-        }
-        self.count(partition, offset, |tally| match message {
-            Some(_) => &mut tally.notices,
-            None => &mut tally.quarantined,
-        });
+        self.tally.missed += owner.read(offset);
+        self.count(partition, offset, |tally| &mut tally.notices);
     }
 
-    /// Counts a record as what `as_what` says, unless it was counted before the partitions were lost.
+    /// Takes in a record that cannot be read, with the reason. Returns whether it is new.
+    pub(crate) fn unreadable(&mut self, partition: i32, record: Record<'_>, detail: &str) -> bool {
+        let Some(owner) = self.partitions.get_mut(&partition) else { return false };
+        self.tally.missed += owner.starts_at(record.offset);
+        let is_logged = owner.unreadable(record, detail);
+        self.count(partition, record.offset, |tally| {
+            if is_logged { &mut tally.replayed } else { &mut tally.quarantined }
+        });
+        !is_logged
+    }
+
+    /// Counts a record as what `as_what` says, unless it was counted before the partition was given up.
     fn count(&mut self, partition: i32, offset: i64, as_what: impl FnOnce(&mut Tally) -> &mut u64) {
         let is_again = self.tallied.get(&partition).is_some_and(|end| offset < *end);
         self.tally.read += 1;
@@ -132,73 +115,77 @@ impl Engine {
     /// The broker says that the first record of `partition` that it still has is at `low`.
     pub(crate) fn starts_at(&mut self, partition: i32, low: i64) {
         if let Some(owner) = self.partitions.get_mut(&partition) {
-            owner.starts_at(low);
-            self.tally.missed += owner.take_missed();
+            self.tally.missed += owner.starts_at(low);
         }
     }
 
-    /// Up to where every partition is closed. Those that `is_idle` names are not waited for; when all are
-    /// idle, the one that is closed furthest counts. `None` when a partition that counts has closed
-    /// nothing.
-    pub(crate) fn frontier(&self, is_idle: impl Fn(i32) -> bool) -> Option<Micros> {
-        let closed = |partition: &Partition| partition.watermark().closed_through();
-        let active = self.partitions.iter().filter(|(number, _)| !is_idle(**number));
-        // Option's order puts None first, as it must be here.
-        let least = active.map(|(_, partition)| closed(partition)).min();
-        least.unwrap_or_else(|| self.partitions.values().map(closed).max().flatten())
+    /// Whether no record has come since the partition was taken on.
+    pub(crate) fn is_fresh(&self, partition: i32) -> bool {
+        self.partitions.get(&partition).is_some_and(Partition::is_fresh)
     }
 
-    /// The partitions that are closed less far than another one: those that hold the frontier back.
-    pub(crate) fn behind(&self) -> impl Iterator<Item = i32> {
+    /// The broker has deleted everything before `low`, also what was still to be read.
+    pub(crate) fn jump_to(&mut self, partition: i32, low: i64) {
+        if let Some(owner) = self.partitions.get_mut(&partition) {
+            self.tally.missed += owner.jump_to(low);
+        }
+    }
+
+    /// The partitions that are closed less far than another one or than `through`: those that hold the
+    /// frontier back.
+    pub(crate) fn behind(&self, through: Option<Micros>) -> impl Iterator<Item = i32> {
         let closed = |partition: &Partition| partition.watermark().closed_through();
-        let greatest = self.partitions.values().map(closed).max().flatten();
+        let greatest = self.partitions.values().map(closed).max().flatten().max(through);
         self.partitions
             .iter()
             .filter(move |(_, partition)| closed(partition) < greatest)
             .map(|(number, _)| *number)
     }
 
-    /// Where the frontier must be for every window that holds an event to be closed.
-    pub(crate) fn end_of_input(&self) -> Option<Micros> {
-        self.finaliser.end_of_last(self.partitions.values().flat_map(|partition| partition.panes().starts()))
+    /// How a partition that has been read to where it should be read to stands.
+    pub(crate) fn drained(&self, partition: i32) -> Standing {
+        self.partitions.get(&partition).map_or(Standing::Awake, |owner| owner.drained(&self.tables))
     }
 
-    /// Whether closing up to `through` would complete a window.
-    pub(crate) fn is_due(&self, through: Micros) -> bool {
-        self.partitions.values().any(|partition| self.finaliser.is_due(through, partition.panes().starts()))
-    }
-
-    /// Closes every partition up to `through`. Returns whether that took a decision, which must be
-    /// committed before any object that rests on it is written.
-    pub(crate) fn close(&mut self, through: Micros) -> bool {
-        let mut decided = false;
-        for partition in self.partitions.values_mut() {
-            decided |= partition.force(through);
-            partition.close().for_each(|(start, partials)| self.finaliser.take(start, partials));
+    /// Closes a partition that nobody need wait for up to the frontier that was proposed.
+    pub(crate) fn follow(&mut self, partition: i32, through: Micros) {
+        if let Some(owner) = self.partitions.get_mut(&partition) {
+            owner.force(through);
         }
-        decided
     }
 
-    /// What is to be written once everything is closed up to `through`.
-    pub(crate) fn plan(&self, through: Micros) -> Vec<FinalWindow> {
-        self.finaliser.plan(through)
+    /// Makes the next entry of a partition, if one is due. It is to be brought to the log; then
+    /// [`Engine::logged`], or when another's is there, [`Engine::revoke`].
+    pub(crate) fn seal(&mut self, partition: i32, standing: Standing, is_overdue: bool) -> Option<Entry> {
+        let owner = self.partitions.get_mut(&partition)?;
+        owner.is_due(standing, is_overdue).then(|| owner.seal(standing, &self.marks))
     }
 
-    /// What [`Engine::plan`] gave for `through` has been written.
-    pub(crate) fn finalised(&mut self, through: Micros) {
-        let closed = self.finaliser.finalised(through);
-        self.partitions.values_mut().for_each(|partition| partition.finalised(closed));
+    /// An entry is in the log. Returns what is to be committed.
+    pub(crate) fn logged(&mut self, header: Header) {
+        if let Some(owner) = self.partitions.get_mut(&header.partition) {
+            owner.logged(header);
+        }
     }
 
     /// What is to be committed now. A partition whose position is unknown is left out.
     pub(crate) fn commits(&self) -> Vec<Commit> {
-        let (closed, written) = (self.finaliser.closed_through(), self.finaliser.written_through());
         let commit = |(number, partition): (&i32, &Partition)| {
-            let next = partition.next()?;
-            let checkpoint = Checkpoint::new(closed, written, next, &partition.watermark().decisions());
-            Some(Commit { partition: *number, resume_offset: partition.resume_offset()?, checkpoint })
+            let newest = partition.newest_entry();
+            let hint = Hint { seq: newest.seq, closed_through: newest.closed_through };
+            Some(Commit { partition: *number, resume_offset: newest.resume_offset?, hint })
         };
         self.partitions.iter().filter_map(commit).collect()
+    }
+
+    /// The newest entry of a partition that is in the log.
+    pub(crate) fn newest_entry(&self, partition: i32) -> Option<&Header> {
+        self.partitions.get(&partition).map(Partition::newest_entry)
+    }
+
+    /// Whether the entry at `seq` is the newest one that this member knows of, and none is on its way.
+    pub(crate) fn is_resting_at(&self, partition: i32, seq: u64) -> bool {
+        self.partitions.get(&partition).is_some_and(|owner| owner.is_resting_at(seq))
     }
 
     /// The offset of the next record of each partition, where known.
@@ -220,17 +207,10 @@ impl Engine {
     }
 
     pub(crate) fn needs(&self) -> Needs {
-        self.finaliser.tables().needs()
-    }
-
-    pub(crate) fn finaliser(&self) -> &Finaliser {
-        &self.finaliser
+        self.tables.needs()
     }
 
     pub(crate) fn tally(&self) -> Tally {
         self.tally
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -5,6 +5,8 @@ use std::io;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use spillway_service::exit::Exit;
 
+use crate::acquire::AcquireError;
+use crate::log::LogError;
 use crate::store::StoreError;
 use crate::tables::TableFault;
 use crate::writer::WriteError;
@@ -36,21 +38,37 @@ pub enum Error {
         /// What the brokers said.
         source: Box<KafkaError>,
     },
-    /// This process does not own the whole topic.
+    /// A partition cannot be taken on.
+    #[error("a partition cannot be read on")]
+    Acquire(#[from] AcquireError),
+    /// The log cannot be read or written.
+    #[error("the log in the store cannot be used")]
+    Log(#[from] LogError),
+    /// Kafka has deleted records that were not read, and that is to end the run.
     #[error(
-        "this process owns {owned} of the {total} partitions of topic {topic:?}: another member of group {group:?} has the rest; \
-         for now one process must read the whole topic (scale-out comes with the commit log): stop the other one, or give this \
-         one another group and another store"
+        "Kafka has deleted {records} records of topic {topic:?} that were not read yet; to go on without them, \
+         set input.on_gap = \"record\""
     )]
-    NotAlone {
-        /// How many partitions it owns.
-        owned: usize,
-        /// How many there are.
-        total: usize,
+    Gap {
         /// The topic.
         topic: String,
-        /// The group.
-        group: String,
+        /// How many.
+        records: u64,
+    },
+    /// The topic ends before what has been read of it.
+    #[error(
+        "partition {partition} of topic {topic:?} ends at offset {end}, and {next} is the next one to read: the topic \
+         was deleted and made anew; give this one another store"
+    )]
+    Rewound {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// Where it ends.
+        end: i64,
+        /// Where it was read to.
+        next: i64,
     },
     /// There is nothing to drain.
     #[error("topic {topic:?} does not exist")]
@@ -69,10 +87,13 @@ impl Error {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Tables(_) => Exit::Config,
-            Self::Store(_) | Self::Write(_) => Exit::CannotWrite,
+            Self::Store(_) | Self::Write(_) | Self::Log(_) | Self::Acquire(_) => Exit::CannotWrite,
             Self::Refused { .. } => Exit::Refused,
-            Self::NotAlone { .. } => Exit::Locked,
-            Self::Kafka(_) | Self::NoTopic { .. } | Self::Thread(_) => Exit::Failed,
+            Self::Kafka(_)
+            | Self::NoTopic { .. }
+            | Self::Rewound { .. }
+            | Self::Gap { .. }
+            | Self::Thread(_) => Exit::Failed,
         }
     }
 }

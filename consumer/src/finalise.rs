@@ -1,10 +1,10 @@
-//! The finaliser: puts closed panes of all partitions together to windows and says which windows are
-//! final. Each window of each table becomes one object, once; a window is never planned again after
-//! it has been written. No I/O, no clock.
+//! Windows out of panes: puts the entries of all partitions together and says which windows are final at
+//! a frontier. Each window of each table becomes one object, once. No I/O, no clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aggregate::{self, Row};
+use crate::log::{Entry, Mark};
 use crate::micros::{self, Micros};
 use crate::pane::Partials;
 use crate::tables::Tables;
@@ -23,43 +23,46 @@ pub(crate) struct FinalWindow {
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Finaliser {
+pub(crate) struct Windows {
     tables: Tables,
+    marks: Vec<Mark>,
     /// Merged over the partitions, by the panes' starts.
     closed: BTreeMap<Micros, Partials>,
-    /// What was final when this run began. A window that began before it lacks its first panes.
-    base: Option<Micros>,
-    closed_through: Option<Micros>,
+    /// For each table the spans that some entry does not cover: the table was not there, or defined
+    /// otherwise. Start and end, exclusive.
+    gaps: Vec<Vec<(Micros, Micros)>>,
     written_through: Option<Micros>,
 }
 
-impl Finaliser {
-    /// `closed_through` and `written_through` as in the checkpoint.
-    pub(crate) fn new(
-        tables: Tables,
-        closed_through: Option<Micros>,
-        written_through: Option<Micros>,
-    ) -> Self {
-        Self { tables, closed: BTreeMap::new(), base: closed_through, closed_through, written_through }
+impl Windows {
+    /// Windows that end at or before `written_through` are in final objects.
+    pub(crate) fn new(tables: Tables, written_through: Option<Micros>) -> Self {
+        let gaps = vec![Vec::new(); tables.list().len()];
+        Self { marks: tables.marks(), tables, closed: BTreeMap::new(), gaps, written_through }
     }
 
-    /// Takes a pane that one partition has closed.
-    pub(crate) fn take(&mut self, start: Micros, partials: Partials) {
-        match self.closed.entry(start) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(partials);
-            }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                entry.get_mut().iter_mut().zip(partials).for_each(|(all, one)| all.merge(one));
+    /// Takes an entry in. Of each partition the entries come in order; `is_first` says that the ones
+    /// before this are not needed and did not come.
+    pub(crate) fn take(&mut self, entry: Entry, is_first: bool) {
+        let Entry { header, panes, .. } = entry;
+        if is_first && let Some(before) = header.closed_before {
+            self.gaps.iter_mut().for_each(|gaps| gaps.push((Micros::MIN, before)));
+        }
+        let at = |mark: &Mark| header.tables.iter().position(|is| is == mark);
+        let places: Vec<Option<usize>> = self.marks.iter().map(at).collect();
+        if let Some(closed) = header.closed_through {
+            let span = (header.closed_before.unwrap_or(Micros::MIN), closed);
+            let missing = places.iter().zip(&mut self.gaps).filter(|(place, _)| place.is_none());
+            missing.for_each(|(_, gaps)| gaps.push(span));
+        }
+        let needed = self.needed_from().unwrap_or(Micros::MIN);
+        for (start, mut partials) in panes.into_iter().filter(|(start, _)| *start >= needed) {
+            let taken = places.iter().map(|place| place.map(|i| std::mem::take(&mut partials[i])));
+            let all = self.closed.entry(start).or_insert_with(|| vec![Default::default(); places.len()]);
+            for (sum, partial) in all.iter_mut().zip(taken) {
+                partial.into_iter().for_each(|partial| sum.merge(partial));
             }
         }
-    }
-
-    /// Whether closing up to `through` would complete a window that holds one of `panes`.
-    pub(crate) fn is_due(&self, through: Micros, panes: impl Iterator<Item = Micros>) -> bool {
-        panes
-            .take_while(|pane| *pane < through)
-            .any(|pane| self.windows_of(pane).any(|w| w.is_due && w.end <= through))
     }
 
     /// The windows that become final when every partition is closed up to `through`.
@@ -76,43 +79,27 @@ impl Finaliser {
             .collect()
     }
 
-    /// The first windows that this run cannot complete, because they began before what it has read:
-    /// the length of a table's windows was changed.
-    pub(crate) fn incomplete(&self) -> Vec<(usize, Micros)> {
-        let Some(base) = self.base else { return Vec::new() };
-        let widths = self.tables.list().iter().map(|table| micros::floor(base, table.width()));
-        widths.enumerate().filter(|(_, start)| *start < base).collect()
-    }
-
-    /// Everything up to `through` has been written. Returns what no window needs any more.
-    pub(crate) fn finalised(&mut self, through: Micros) -> Micros {
+    /// Everything up to `through` has been written; what no window needs any more is forgotten.
+    pub(crate) fn finalised(&mut self, through: Micros) {
         self.written_through = self.written_through.max(Some(through));
-        let done = self.tables.list().iter().map(|table| micros::floor(through, table.width())).min();
-        self.closed_through = self.closed_through.max(done);
-        let closed = self.closed_through.unwrap_or(Micros::MIN);
-        self.closed = self.closed.split_off(&closed);
-        closed
-    }
-
-    /// The end of the last window that holds one of `panes`.
-    pub(crate) fn end_of_last(&self, panes: impl Iterator<Item = Micros>) -> Option<Micros> {
-        panes
-            .flat_map(|pane| self.windows_of(pane))
-            .filter(|window| window.is_due)
-            .map(|window| window.end)
-            .max()
+        let needed = self.needed_from().unwrap_or(Micros::MIN);
+        self.closed = self.closed.split_off(&needed);
+        self.gaps.iter_mut().for_each(|gaps| gaps.retain(|(_, end)| *end > needed));
     }
 
     pub(crate) fn tables(&self) -> &Tables {
         &self.tables
     }
 
-    pub(crate) fn closed_through(&self) -> Option<Micros> {
-        self.closed_through
-    }
-
+    /// Windows that end at or before this have been written.
     pub(crate) fn written_through(&self) -> Option<Micros> {
         self.written_through
+    }
+
+    /// The start of the first pane that a window needs that has not been written.
+    pub(crate) fn needed_from(&self) -> Option<Micros> {
+        let written = self.written_through?;
+        self.tables.list().iter().map(|table| micros::floor(written, table.width())).min()
     }
 
     /// The windows, one a table, that the pane is part of.
@@ -120,8 +107,8 @@ impl Finaliser {
         self.tables.list().iter().enumerate().map(move |(table, of)| {
             let start = micros::floor(pane, of.width());
             let end = start.saturating_add(of.width());
-            let is_due = Some(end) > self.written_through && Some(start) >= self.base;
-            Span { table, start, end, is_due }
+            let is_whole = self.gaps[table].iter().all(|(from, to)| end <= *from || start >= *to);
+            Span { table, start, end, is_due: Some(end) > self.written_through && is_whole }
         })
     }
 

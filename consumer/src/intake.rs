@@ -44,8 +44,9 @@ impl Intake {
     pub(crate) fn take(&mut self, message: &BorrowedMessage<'_>, engine: &mut Engine, now: Instant) {
         let (partition, offset) = (message.partition(), message.offset());
         let timestamp = message.timestamp().to_millis().map_or_else(wall_clock, |ms| ms.saturating_mul(1000));
-        let record = Record { offset, id: id(message), timestamp };
-        match self.profile.read(message.payload().unwrap_or_default(), engine.needs()) {
+        let value = message.payload().unwrap_or_default();
+        let record = Record { offset, id: id(message), timestamp, value };
+        match self.profile.read(value, engine.needs()) {
             Ok(Message::Event(event)) => match engine.event(partition, record, &event) {
                 Some(Verdict::Late) => self.log_late(partition, offset, event.time, now),
                 Some(Verdict::Future) => {
@@ -59,12 +60,14 @@ impl Intake {
                 Some(Verdict::Counted | Verdict::Duplicate | Verdict::Replayed) | None => {}
             },
             Ok(notice @ Message::Notice { .. }) => {
-                engine.other(partition, offset, Some(&notice));
+                engine.notice(partition, offset);
                 self.log_notice(partition, offset, &notice);
             }
             Err(unreadable) => {
-                engine.other(partition, offset, None);
-                self.log_quarantined(partition, offset, &chain(&unreadable), now);
+                let reason = chain(&unreadable);
+                if engine.unreadable(partition, record, &reason) {
+                    self.log_quarantined(partition, offset, &reason, now);
+                }
             }
         }
     }
@@ -77,7 +80,7 @@ impl Intake {
                 offset,
                 time,
                 held_back,
-                "an event came after its window was closed; it is in no table"
+                "an event came after its window was closed; it is in no table, and kept in the log"
             );
         }
     }
@@ -89,7 +92,7 @@ impl Intake {
                 offset,
                 reason,
                 held_back,
-                "a record is quarantined; it is in no table"
+                "a record is quarantined; it is in no table, and kept in the log"
             );
         }
     }

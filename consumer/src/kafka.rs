@@ -14,9 +14,8 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
 use spillway_service::kafka::Access;
 
-use crate::checkpoint::Checkpoint;
 use crate::config::Config;
-use crate::engine::Restored;
+use crate::hint::Hint;
 
 mod commits;
 mod ends;
@@ -138,7 +137,8 @@ pub(crate) fn connect(config: &Config) -> KafkaResult<Client> {
         .set("group.id", &config.group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "earliest")
+        // Where to read is the log's affair; an offset that is not there is looked into.
+        .set("auto.offset.reset", "error")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true");
@@ -154,61 +154,87 @@ pub(crate) fn connect(config: &Config) -> KafkaResult<Client> {
 pub(crate) const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How many partitions the topic has; 0 when it does not exist.
-pub(crate) fn partition_count(client: &Client, topic: &str) -> KafkaResult<usize> {
-    let metadata = client.fetch_metadata(Some(topic), ASK_TIMEOUT)?;
+pub(crate) fn partition_count(client: &Client, topic: &str, timeout: Duration) -> KafkaResult<usize> {
+    let metadata = client.fetch_metadata(Some(topic), timeout)?;
     Ok(metadata.topics().iter().find(|t| t.name() == topic).map_or(0, |t| t.partitions().len()))
 }
 
-/// Looks up where the group left `partitions`.
-pub(crate) fn restore(
+/// What the group has committed for a partition.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Committed {
+    pub(crate) offset: Option<i64>,
+    pub(crate) hint: Option<Hint>,
+}
+
+/// Looks up what the group has committed for `partitions`.
+pub(crate) fn committed(
     client: &Client,
     topic: &str,
     partitions: &[i32],
-) -> KafkaResult<BTreeMap<i32, Restored>> {
+) -> KafkaResult<BTreeMap<i32, Committed>> {
     let mut list = TopicPartitionList::new();
     for partition in partitions {
         list.add_partition(topic, *partition);
     }
-    let committed = client.committed_offsets(list, ASK_TIMEOUT)?;
-    let mut restored = BTreeMap::new();
-    for element in committed.elements_for_topic(topic) {
+    let found = client.committed_offsets(list, ASK_TIMEOUT)?;
+    let mut committed = BTreeMap::new();
+    for element in found.elements_for_topic(topic) {
         element.error()?;
-        let Offset::Offset(offset) = element.offset() else {
-            restored.insert(element.partition(), Restored::default());
-            continue;
+        let of = match element.offset() {
+            Offset::Offset(offset) => {
+                let hint = hint(element.partition(), offset, element.metadata());
+                Committed { offset: Some(offset), hint }
+            }
+            _ => Committed::default(),
         };
-        let checkpoint = checkpoint(element.partition(), offset, element.metadata());
-        restored.insert(element.partition(), Restored { offset: Some(offset), checkpoint });
+        committed.insert(element.partition(), of);
     }
-    Ok(restored)
+    Ok(committed)
 }
 
-/// An offset that another tool has set has no checkpoint: the windows from there on are counted anew.
-fn checkpoint(partition: i32, offset: i64, metadata: &str) -> Checkpoint {
-    match Checkpoint::from_metadata(metadata) {
-        Ok(Some(checkpoint)) => checkpoint,
+/// An offset that another tool has set has no hint.
+fn hint(partition: i32, offset: i64, metadata: &str) -> Option<Hint> {
+    match Hint::from_metadata(metadata) {
+        Ok(Some(hint)) => Some(hint),
         Ok(None) => {
             tracing::warn!(
                 partition,
                 offset,
-                "the committed offset carries no checkpoint; another tool has set it"
+                "the committed offset says nothing of the log; another tool has set it"
             );
-            Checkpoint::default()
+            None
         }
         Err(error) => {
-            tracing::warn!(partition, offset, %error, "the committed offset carries no checkpoint; another program has set it");
-            Checkpoint::default()
+            tracing::warn!(partition, offset, %error, "the committed offset says nothing of the log; another program has set it");
+            None
         }
     }
 }
 
+/// The id of the cluster, if the brokers say it in time.
+pub(crate) fn cluster_id(client: &Client) -> Option<String> {
+    client.client().fetch_cluster_id(ASK_TIMEOUT)
+}
+
 /// Takes partitions on, each from where it was left.
-pub(crate) fn assign(client: &Client, topic: &str, restored: &BTreeMap<i32, Restored>) -> KafkaResult<()> {
+pub(crate) fn assign(client: &Client, topic: &str, offsets: &BTreeMap<i32, Option<i64>>) -> KafkaResult<()> {
     let mut list = TopicPartitionList::new();
-    for (partition, left) in restored {
-        list.add_partition_offset(topic, *partition, left.offset.map_or(Offset::Beginning, Offset::Offset))?;
+    for (partition, offset) in offsets {
+        list.add_partition_offset(topic, *partition, offset.map_or(Offset::Beginning, Offset::Offset))?;
     }
     client.incremental_assign(&list)
+}
+
+/// Reads on from another offset of a partition that is assigned. Seeking would not do: it fails for a
+/// partition whose offset the broker does not hold.
+pub(crate) fn reassign(client: &Client, topic: &str, partition: i32, offset: Option<i64>) -> KafkaResult<()> {
+    let mut list = TopicPartitionList::new();
+    list.add_partition(topic, partition);
+    if let Err(error) = client.incremental_unassign(&list) {
+        // It is not assigned any more when an earlier attempt came only halfway.
+        tracing::debug!(partition, %error, "the partition was not released");
+    }
+    assign(client, topic, &BTreeMap::from([(partition, offset)]))
 }
 
 /// Stops or resumes the delivery of records of `partitions`.

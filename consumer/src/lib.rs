@@ -1,33 +1,34 @@
 //! The consumer: turns the topic into windowed tables of Parquet.
 //!
 //! ```text
-//!   Kafka ---> intake ---> engine: partitions, panes, watermarks ---> finaliser ---> writer ---> store
-//!              (profile)   (pure)                                     (pure)           |
-//!   offsets <------------------------------------------------------ close step <-------+
+//!   Kafka ---> intake ---> engine: partitions, panes, watermarks ---> entries ---> log on the store
+//!              (profile)   (pure)                                                   |
+//!   offsets, a hint <---- closing <---- what the store answers <---- background <---+
+//!                                                                                   v
+//!                          store <---- writer <---- windows (pure) <---- finaliser: all partitions
 //! ```
 //! Every record is counted as exactly one of: event, late, duplicate, replayed, quarantined, notice.
 //! An event is counted in the pane (the longest span that every window is made of whole ones of) that
-//! its time falls into. Each partition closes its panes by its own watermark; the frontier is where all
-//! of them are closed; windows behind the frontier are written, each once, as objects that are created
-//! and never changed; and only then are offsets committed. A crash at any point leads to the same
-//! tables: what was not committed is read again, and what was written is found with the same rows.
+//! its time falls into. Each partition closes its panes by its own watermark, and makes that durable as
+//! an entry of its log: an object that is created and never changed. The finaliser, which the owner of
+//! partition 0 runs, puts the entries of all partitions together, and writes each window once, when every
+//! partition is closed that far. docs/adr/0007 says why this holds whatever happens.
 //!
 //! What it guarantees, with Kafka and the object store as its only state:
-//! - an event that is on time is in its windows once, however often a run ends and for whatever reason;
+//! - an event that is on time is in its windows once, however many members there are, however they come
+//!   and go, and for whatever reason a run ends;
 //! - a final object never changes, and one that would is an error, never an overwrite;
-//! - nothing is dropped silently: late, duplicate and unreadable records are counted and logged.
+//! - nothing is dropped silently: late and unreadable records are counted, logged, and kept in the log
+//!   with their bytes; duplicates are counted.
 //!
-//! What it does not do yet, and says so when it matters:
-//! - it does not scale out: one process must own all partitions, or it stops with an error;
-//! - late events and quarantined records are logged and counted but not kept;
-//! - closed panes wait in memory until the slowest partition has closed them too.
-//!
-//! All of this comes with the commit log, which goes between the close step and the commit.
+//! What it does not do yet: windows slide by their own length only, and late rows are kept but there is
+//! no command that counts them.
 
+mod acquire;
 mod activity;
 mod aggregate;
-mod checkpoint;
-mod close;
+mod background;
+mod closing;
 mod config;
 mod control;
 mod drain;
@@ -35,14 +36,20 @@ mod engine;
 mod error;
 pub mod event;
 mod finalise;
+mod finaliser;
+mod hint;
 mod intake;
 mod kafka;
 mod key;
+mod log;
 mod membership;
 mod micros;
+#[cfg(test)]
+mod model;
 mod pane;
 mod parquet;
 mod partition;
+mod patience;
 mod profiles;
 pub mod read;
 mod run;
@@ -54,10 +61,12 @@ mod throttle;
 mod watermark;
 mod writer;
 
-pub use config::{Config, TimeSettings};
+pub use acquire::AcquireError;
+pub use config::{Config, OnGap, TimeSettings};
 pub use control::{Control, Progress, Summary, TableSummary, Until};
 pub use error::Error;
 pub use intake::ID_HEADER;
+pub use log::{CodecError, LogError};
 pub use micros::Micros;
 pub use profiles::Profile;
 pub use run::run;

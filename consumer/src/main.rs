@@ -15,8 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Turns a Kafka topic into tables of time windows, written as Parquet to a folder or to S3.
 ///
 /// Events are counted in windows of event time. A window is written once, when it is complete, and
-/// never changed. Progress is kept in Kafka under the consumer group, so the program can be stopped,
-/// killed and started again at any time: nothing is lost and nothing is counted twice.
+/// never changed. Progress is kept beside the tables, so the program can be stopped, killed and started
+/// again at any time: nothing is lost and nothing is counted twice. Several of them with the same
+/// configuration share the topic's partitions.
 #[derive(Debug, Parser)]
 #[command(version, after_help = EXIT_CODES, subcommand_required = true, arg_required_else_help = true)]
 struct Arguments {
@@ -36,7 +37,7 @@ enum Command {
         config: PathBuf,
         /// Read what the topic holds now, close every window, print a summary, and end.
         ///
-        /// For input that has an end. An event that comes later for a window closed in this way is late.
+        /// For input that has an end; every member of the group should do it. An event that comes later for a window closed in this way is late.
         #[arg(long)]
         drain: bool,
     },
@@ -52,10 +53,9 @@ enum Command {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-   0  stopped as asked, or drained        73  the store cannot be written, or an object differs
-   1  failed                              75  another member of the group owns a part of the topic
-  64  wrong arguments                     77  Kafka refuses the credentials or rights
-  78  wrong configuration";
+   0  stopped as asked, or drained        73  the store cannot be used, or an object differs
+   1  failed                              77  Kafka refuses the credentials or rights
+  64  wrong arguments                     78  wrong configuration";
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

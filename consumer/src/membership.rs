@@ -1,111 +1,184 @@
-//! Which partitions this process reads: taking them on from where the group left them, and insisting
-//! on all of them. Until there is a commit log, windows are only right when one process sees the whole
-//! topic.
+//! Which partitions this member owns, and how far each is on its way from the coordinator's word to being
+//! read: claimed, taken on from its log, given to the client.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
 
-use crate::engine::Restored;
+use crate::acquire::Claim;
 use crate::error::{Error, is_refusal};
 use crate::kafka::{self, Client};
+use crate::log::Mark;
+
+/// A partition that the coordinator has given to this member.
+#[derive(Debug)]
+struct Owned {
+    /// Which taking on it belongs to: what the store answers to an earlier one is not heard.
+    epoch: u64,
+    stage: Stage,
+    /// The client has it, so that it can be told to read from elsewhere.
+    is_assigned: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Its committed offset is to be looked up.
+    Wanted,
+    /// Its log is being read.
+    Claimed,
+    /// It is to be read from this offset, or from the start.
+    Ready(Option<i64>),
+    /// Its records are taken in.
+    Reading,
+}
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Membership {
     topic: String,
     group: String,
-    /// Given by the coordinator and not taken on yet; `None` when there is nothing to answer.
-    to_assign: Option<BTreeSet<i32>>,
+    marks: Vec<Mark>,
+    owned: BTreeMap<i32, Owned>,
+    epochs: u64,
+    /// The coordinator waits for an answer.
+    must_answer: bool,
     retry_at: Option<Instant>,
-    owned: BTreeSet<i32>,
-    /// The coordinator has answered since this member was last expelled. Before that, owning nothing says
-    /// nothing about others: the brokers may just be away.
+    /// The coordinator has answered since this member was last expelled.
     is_joined: bool,
-    total: usize,
-    /// Since when some partition belongs to somebody else.
-    partial_since: Option<Instant>,
+    cluster_id: Option<String>,
 }
 
-/// How long a rebalance, or the news of a partition that was added, may take to reach this member.
-const PARTIAL_GRACE: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Membership {
-    pub(crate) fn new(topic: &str, group: &str) -> Self {
+    pub(crate) fn new(topic: &str, group: &str, marks: Vec<Mark>) -> Self {
         Self {
             topic: topic.to_owned(),
             group: group.to_owned(),
-            to_assign: None,
+            marks,
+            owned: BTreeMap::new(),
+            epochs: 0,
+            must_answer: false,
             retry_at: None,
-            owned: BTreeSet::new(),
             is_joined: false,
-            total: 0,
-            partial_since: None,
+            cluster_id: None,
         }
     }
 
     /// The coordinator gives partitions to this member.
     pub(crate) fn assigned(&mut self, partitions: &[i32]) {
         self.is_joined = true;
-        self.to_assign.get_or_insert_default().extend(partitions);
+        self.must_answer = true;
         self.retry_at = None;
+        for partition in partitions {
+            self.want(*partition, false);
+        }
+    }
+
+    fn want(&mut self, partition: i32, is_assigned: bool) {
+        self.epochs += 1;
+        self.owned.insert(partition, Owned { epoch: self.epochs, stage: Stage::Wanted, is_assigned });
     }
 
     /// The coordinator takes partitions away.
-    ///
-    /// # Errors
-    /// When it gives them to another member.
-    pub(crate) fn revoked(&mut self, partitions: &[i32], lost: bool) -> Result<(), Error> {
-        if let Some(waiting) = &mut self.to_assign {
-            waiting.retain(|partition| !partitions.contains(partition));
-        }
-        self.owned.retain(|partition| !partitions.contains(partition));
+    pub(crate) fn revoked(&mut self, partitions: &[i32], lost: bool) {
+        self.owned.retain(|partition, _| !partitions.contains(partition));
         self.is_joined &= !lost;
-        if lost || partitions.is_empty() { Ok(()) } else { Err(self.not_alone()) }
     }
 
-    /// Takes on what is waiting. Returns what has been taken on, if anything.
+    /// The log of a partition holds more than this member knows of: it begins anew.
+    pub(crate) fn begin_anew(&mut self, partition: i32) {
+        if let Some(is_assigned) = self.owned.get(&partition).map(|owned| owned.is_assigned) {
+            self.want(partition, is_assigned);
+        }
+    }
+
+    /// Looks up what is committed for partitions that are wanted. Returns them, each with its epoch; their
+    /// logs are to be read.
     ///
     /// # Errors
-    /// When the brokers refuse, or another member owns a part of the topic.
-    pub(crate) fn step(
-        &mut self,
-        client: &Client,
-        now: Instant,
-    ) -> Result<Option<BTreeMap<i32, Restored>>, Error> {
-        let mut taken = None;
-        if let Some(waiting) = &self.to_assign
-            && self.retry_at.is_none_or(|at| now >= at)
-        {
-            let partitions: Vec<i32> = waiting.iter().copied().collect();
-            match self.take_on(client, &partitions) {
-                Ok(restored) => {
-                    self.to_assign = None;
-                    self.owned.extend(partitions);
-                    taken = Some(restored);
-                }
+    /// When the brokers refuse.
+    pub(crate) fn claim(&mut self, client: &Client, now: Instant) -> Result<Vec<(Claim, u64)>, Error> {
+        let wanted: Vec<i32> = self.at(|stage| stage == Stage::Wanted).collect();
+        if wanted.is_empty() || self.retry_at.is_some_and(|at| now < at) {
+            return Ok(Vec::new());
+        }
+        let committed = match kafka::committed(client, &self.topic, &wanted) {
+            Ok(committed) => committed,
+            Err(error) => return self.failed(error, now).map(|()| Vec::new()),
+        };
+        if self.cluster_id.is_none() {
+            self.cluster_id = kafka::cluster_id(client);
+        }
+        let mut claims = Vec::new();
+        for partition in wanted {
+            let Some(owned) = self.owned.get_mut(&partition) else { continue };
+            owned.stage = Stage::Claimed;
+            let left = committed.get(&partition).copied().unwrap_or_default();
+            let claim = Claim {
+                partition,
+                cluster_id: self.cluster_id.clone(),
+                committed: left.offset,
+                hint: left.hint,
+                marks: self.marks.clone(),
+            };
+            claims.push((claim, owned.epoch));
+        }
+        Ok(claims)
+    }
+
+    /// The log of a partition has been read; it is to be read on from `offset`. Returns whether it still
+    /// matters.
+    pub(crate) fn acquired(&mut self, partition: i32, epoch: u64, offset: Option<i64>) -> bool {
+        let Some(owned) = self.owned.get_mut(&partition).filter(|owned| owned.epoch == epoch) else {
+            return false;
+        };
+        owned.stage = Stage::Ready(offset);
+        true
+    }
+
+    /// Gives the client what is ready. Returns the partitions that are read from now on.
+    ///
+    /// # Errors
+    /// When the brokers refuse.
+    pub(crate) fn step(&mut self, client: &Client, now: Instant) -> Result<Vec<i32>, Error> {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return Ok(Vec::new());
+        }
+        let is_on_its_way = |owned: &Owned| matches!(owned.stage, Stage::Wanted | Stage::Claimed);
+        // The answer to the coordinator is one for all.
+        let may_answer = self.must_answer && !self.owned.values().any(|o| !o.is_assigned && is_on_its_way(o));
+        let ready = |(partition, owned): (&i32, &Owned)| match owned.stage {
+            Stage::Ready(offset) => Some((*partition, offset, owned.is_assigned)),
+            Stage::Wanted | Stage::Claimed | Stage::Reading => None,
+        };
+        let ready: Vec<_> = self.owned.iter().filter_map(ready).collect();
+        let new: BTreeMap<i32, Option<i64>> = ready
+            .iter()
+            .filter(|(_, _, is_assigned)| !is_assigned)
+            .map(|(p, offset, _)| (*p, *offset))
+            .collect();
+        let mut begun = Vec::new();
+        if may_answer {
+            if let Err(error) = kafka::assign(client, &self.topic, &new) {
+                return self.failed(error, now).map(|()| begun);
+            }
+            self.must_answer = false;
+            begun.extend(new.into_keys());
+        }
+        for (partition, offset, _) in ready.into_iter().filter(|(_, _, is_assigned)| *is_assigned) {
+            match kafka::reassign(client, &self.topic, partition, offset) {
+                Ok(()) => begun.push(partition),
                 Err(error) => self.failed(error, now)?,
             }
         }
-        self.insist(client, now)?;
-        Ok(taken)
-    }
-
-    fn take_on(
-        &mut self,
-        client: &Client,
-        partitions: &[i32],
-    ) -> Result<BTreeMap<i32, Restored>, KafkaError> {
-        self.total = kafka::partition_count(client, &self.topic)?;
-        let restored = if partitions.is_empty() {
-            BTreeMap::new()
-        } else {
-            kafka::restore(client, &self.topic, partitions)?
-        };
-        kafka::assign(client, &self.topic, &restored)?;
-        Ok(restored)
+        for partition in &begun {
+            if let Some(owned) = self.owned.get_mut(partition) {
+                (owned.stage, owned.is_assigned) = (Stage::Reading, true);
+            }
+        }
+        Ok(begun)
     }
 
     fn failed(&mut self, error: KafkaError, now: Instant) -> Result<(), Error> {
@@ -116,51 +189,47 @@ impl Membership {
                 source: Box::new(error),
             });
         }
-        tracing::warn!(%error, "cannot look up where the group left its partitions; trying again");
+        tracing::warn!(%error, "partitions cannot be taken on; trying again");
         self.retry_at = Some(now + RETRY);
         Ok(())
     }
 
-    /// Fails when a part of the topic has belonged to somebody else for too long.
-    fn insist(&mut self, client: &Client, now: Instant) -> Result<(), Error> {
-        if self.to_assign.is_some() || !self.is_joined || self.total == 0 || self.is_complete() {
-            self.partial_since = None;
-            return Ok(());
-        }
-        let since = *self.partial_since.get_or_insert(now);
-        if now.saturating_duration_since(since) < PARTIAL_GRACE {
-            return Ok(());
-        }
-        // The number may have been that of a moment before.
-        match kafka::partition_count(client, &self.topic) {
-            Ok(total) => self.total = total,
-            Err(error) => tracing::warn!(%error, "cannot ask how many partitions the topic has"),
-        }
-        if self.is_complete() { Ok(()) } else { Err(self.not_alone()) }
+    fn at(&self, is_wanted: impl Fn(Stage) -> bool) -> impl Iterator<Item = i32> {
+        self.owned.iter().filter(move |(_, owned)| is_wanted(owned.stage)).map(|(partition, _)| *partition)
     }
 
-    fn not_alone(&self) -> Error {
-        Error::NotAlone {
-            owned: self.owned.len(),
-            total: self.total,
-            topic: self.topic.clone(),
-            group: self.group.clone(),
-        }
+    /// The partitions whose records are taken in.
+    pub(crate) fn reading(&self) -> Vec<i32> {
+        self.at(|stage| stage == Stage::Reading).collect()
     }
 
-    /// Whether this process reads the whole topic.
-    pub(crate) fn is_complete(&self) -> bool {
-        self.to_assign.is_none() && self.total > 0 && self.owned.len() >= self.total
+    pub(crate) fn is_reading(&self, partition: i32) -> bool {
+        self.owned.get(&partition).is_some_and(|owned| owned.stage == Stage::Reading)
     }
 
-    /// The partitions that this process reads.
-    pub(crate) fn owned(&self) -> Vec<i32> {
-        self.owned.iter().copied().collect()
+    /// Whether a partition is still owned as it was at `epoch`.
+    pub(crate) fn is_at(&self, partition: i32, epoch: u64) -> bool {
+        self.epoch(partition) == Some(epoch)
+    }
+
+    /// Which taking on of a partition this is.
+    pub(crate) fn epoch(&self, partition: i32) -> Option<u64> {
+        self.owned.get(&partition).map(|owned| owned.epoch)
+    }
+
+    /// Whether the coordinator has answered, and all that it gave is read.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_joined && !self.must_answer && self.owned.values().all(|owned| owned.stage == Stage::Reading)
+    }
+
+    /// Whether nothing is owned.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.owned.is_empty()
     }
 
     /// Answers what is still waiting, so that the client can be closed.
     pub(crate) fn leave(&mut self, client: &Client) {
-        if self.to_assign.take().is_some()
+        if std::mem::take(&mut self.must_answer)
             && let Err(error) = kafka::assign(client, &self.topic, &BTreeMap::new())
         {
             tracing::debug!(%error, "an assignment could not be declined");
@@ -173,14 +242,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_expelled_member_is_not_told_from_one_among_others_before_it_has_joined_again() {
-        let mut membership = Membership::new("events", "group");
+    fn what_an_earlier_taking_on_asked_for_is_not_heard() {
+        let mut membership = Membership::new("events", "group", Vec::new());
         membership.assigned(&[0, 1]);
-        assert!(membership.is_joined);
-        membership.revoked(&[0, 1], true).unwrap();
-        assert!(!membership.is_joined, "the brokers were away for longer than the session's timeout");
+        let first = membership.epoch(0).unwrap();
+        membership.begin_anew(0);
+        let second = membership.epoch(0).unwrap();
+        assert!(!membership.acquired(0, first, Some(3)));
+        assert!(membership.acquired(0, second, Some(4)));
+        membership.revoked(&[0], false);
+        assert!(!membership.acquired(0, second, Some(4)));
+        assert!(!membership.is_settled(), "partition 1 is on its way");
+    }
+
+    #[test]
+    fn an_expelled_member_has_not_settled_before_it_has_joined_again() {
+        let mut membership = Membership::new("events", "group", Vec::new());
         membership.assigned(&[]);
-        assert!(membership.is_joined, "now owning nothing means that another member owns it");
-        assert!(matches!(membership.revoked(&[1], false), Err(Error::NotAlone { .. })));
+        membership.must_answer = false;
+        assert!(membership.is_settled() && membership.is_empty());
+        membership.revoked(&[], true);
+        assert!(!membership.is_settled());
     }
 }

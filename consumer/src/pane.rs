@@ -1,5 +1,5 @@
-//! The panes of one partition that are still needed: open ones with their aggregates and ids, and for
-//! every one the offset of its first event, which is where a restart must read from.
+//! The panes of one partition that are not in its log yet: their aggregates, the ids of their events, and
+//! for each the offset of its first event, which is where a successor must read from.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,12 +16,11 @@ pub(crate) type Partials = Vec<Partial>;
 #[derive(Debug, Default)]
 pub(crate) struct Panes {
     open: BTreeMap<Micros, Pane>,
-    /// Of the open ones and of those closed but not final.
-    first_offsets: BTreeMap<Micros, i64>,
 }
 
 #[derive(Debug)]
 struct Pane {
+    first_offset: i64,
     ids: HashSet<Key>,
     partials: Partials,
 }
@@ -37,10 +36,10 @@ impl Panes {
         tables: &Tables,
     ) -> bool {
         let pane = self.open.entry(start).or_insert_with(|| Pane {
+            first_offset: record.offset,
             ids: HashSet::new(),
             partials: vec![Partial::default(); tables.list().len()],
         });
-        self.first_offsets.entry(start).or_insert(record.offset);
         if let Some(id) = record.id
             && !pane.ids.insert(Key::new(id))
         {
@@ -52,25 +51,21 @@ impl Panes {
         true
     }
 
-    /// Closes the panes that start before `through`; their ids are forgotten.
-    pub(crate) fn close(&mut self, through: Micros) -> impl Iterator<Item = (Micros, Partials)> + use<> {
-        let open = self.open.split_off(&through);
-        std::mem::replace(&mut self.open, open).into_iter().map(|(start, pane)| (start, pane.partials))
+    /// Takes out the panes, `width` long, that end at or before `through`; their ids are forgotten.
+    pub(crate) fn close(&mut self, through: Micros, width: Micros) -> BTreeMap<Micros, Partials> {
+        let open = self.open.split_off(&through.saturating_sub(width).saturating_add(1));
+        let closed = std::mem::replace(&mut self.open, open);
+        closed.into_iter().map(|(start, pane)| (start, pane.partials)).collect()
     }
 
-    /// Panes that start before `through` are in final objects.
-    pub(crate) fn finalised(&mut self, through: Micros) {
-        self.first_offsets = self.first_offsets.split_off(&through);
-    }
-
-    /// The lowest offset of an event that is not in final objects.
+    /// The lowest offset of an event of these panes.
     pub(crate) fn lowest_needed(&self) -> Option<i64> {
-        self.first_offsets.values().copied().min()
+        self.open.values().map(|pane| pane.first_offset).min()
     }
 
-    /// The starts of all panes that are not final.
+    /// The starts of the panes.
     pub(crate) fn starts(&self) -> impl DoubleEndedIterator<Item = Micros> {
-        self.first_offsets.keys().copied()
+        self.open.keys().copied()
     }
 }
 
@@ -84,4 +79,32 @@ pub(crate) struct Record<'a> {
     pub(crate) id: Option<&'a [u8]>,
     /// Kafka's timestamp, or the time it was read when it has none.
     pub(crate) timestamp: Micros,
+    /// Its value, as it is.
+    pub(crate) value: &'a [u8],
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::Kind;
+    use crate::tables::{Filter, GroupBy, Table};
+    use crate::testing::event;
+
+    #[test]
+    fn only_panes_that_have_ended_are_closed_and_the_rest_says_where_to_resume() {
+        let table = Table::new("all", Duration::from_secs(60), GroupBy::None, Filter::default());
+        let tables = Tables::new(vec![table]).unwrap();
+        let mut panes = Panes::default();
+        for (offset, start) in [(7, 120), (8, 0), (9, 60)] {
+            let record = Record { offset, id: None, timestamp: 0, value: b"" };
+            panes.add(start, record, &event("1", 0, "ann", Kind::Original), &tables);
+        }
+        assert_eq!(panes.lowest_needed(), Some(7));
+        // The pane at 60 has begun before 119 and not ended.
+        assert_eq!(panes.close(119, 60).into_keys().collect::<Vec<_>>(), [0]);
+        assert_eq!(panes.close(180, 60).into_keys().collect::<Vec<_>>(), [60, 120]);
+        assert_eq!(panes.lowest_needed(), None);
+    }
 }

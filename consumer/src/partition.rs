@@ -1,11 +1,14 @@
-//! One partition: what each of its records counts as, and what of it a restart needs.
+//! One partition: what each of its records counts as, and the entries of its log. No I/O, no clock.
+//!
+//! What it comes to depends only on the entry that it was taken on with, on the records from there on,
+//! and on decisions to close it up to a proposal; not on when entries are made.
 
-use crate::checkpoint::Checkpoint;
 use crate::event::Event;
+use crate::log::{Entry, Header, Kept, Mark, Reason, Standing};
 use crate::micros::{self, Micros};
-use crate::pane::{Panes, Partials, Record};
+use crate::pane::{Panes, Record};
 use crate::tables::Tables;
-use crate::watermark::{Forced, Watermark};
+use crate::watermark::Watermark;
 
 /// What an event counts as. Exactly one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +19,7 @@ pub(crate) enum Verdict {
     Duplicate,
     /// Its pane is closed.
     Late,
-    /// Its pane was final, and the record read, before this start.
+    /// It is in the log already, counted or kept.
     Replayed,
     /// Its time is further ahead of Kafka's than is believable.
     Future,
@@ -30,135 +33,223 @@ pub(crate) struct Rules {
     pub(crate) future_tolerance: Micros,
 }
 
+/// A partition as it was left.
+#[derive(Debug, Clone)]
+pub(crate) struct Restored {
+    /// The newest entry of its log.
+    pub(crate) header: Header,
+    /// What was proposed to be final when it was born; `None` for one that has closed panes before.
+    pub(crate) base: Option<Micros>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Partition {
     rules: Rules,
     watermark: Watermark,
     panes: Panes,
+    /// The newest entry that is in the log.
+    logged: Header,
+    /// An entry is on its way to the log.
+    is_sealing: bool,
+    /// Panes that ended at or before this were in the log when the partition was taken on.
+    closed_before: Option<Micros>,
+    /// Records before this offset had been dealt with then.
+    seen_before: i64,
     /// The offset after the last record read; `None` before the first, when nothing was committed.
     next: Option<i64>,
-    /// Records before this offset were read by an earlier run.
-    seen_before: i64,
-    /// What was final when this run began.
-    final_before: Option<Micros>,
     /// No record has come since the partition was taken on.
     is_fresh: bool,
-    /// Offsets from where this run had to read that the topic does not hold any more.
-    missed: u64,
+    kept: Vec<Kept>,
+    kept_bytes: usize,
+    /// Records that Kafka had deleted, since the last entry.
+    deleted: Vec<(i64, i64)>,
 }
 
+/// Kept rows of this many bytes make an entry due.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
 impl Partition {
-    /// `offset` is the committed one; `base` is up to where the tables are final.
-    pub(crate) fn new(
-        rules: Rules,
-        offset: Option<i64>,
-        checkpoint: &Checkpoint,
-        base: Option<Micros>,
-    ) -> Self {
-        let mut watermark = Watermark::new(rules.pane, rules.delay, base, &checkpoint.forced());
-        watermark.reach(offset.unwrap_or(0));
+    pub(crate) fn new(rules: Rules, restored: Restored) -> Self {
+        let Restored { header, base } = restored;
+        let closed = header.closed_through.max(base);
         Self {
             rules,
-            watermark,
+            watermark: Watermark::new(rules.pane, rules.delay, closed),
             panes: Panes::default(),
-            next: offset,
-            seen_before: checkpoint.next_offset,
-            final_before: base,
+            is_sealing: false,
+            closed_before: header.closed_through,
+            seen_before: header.next_offset.unwrap_or(0),
+            next: header.resume_offset,
+            logged: header,
             is_fresh: true,
-            missed: 0,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            deleted: Vec::new(),
         }
     }
 
     /// Takes one event in.
     pub(crate) fn event(&mut self, record: Record<'_>, event: &Event<'_>, tables: &Tables) -> Verdict {
-        self.watermark.reach(record.offset);
         let verdict = self.judge(record, event, tables);
+        match verdict {
+            Verdict::Late => self.keep(Reason::Late, record, Some(event.time), String::new()),
+            Verdict::Future => self.keep(Reason::Future, record, Some(event.time), String::new()),
+            Verdict::Counted | Verdict::Duplicate | Verdict::Replayed => {}
+        }
         self.read(record.offset);
         verdict
     }
 
     fn judge(&mut self, record: Record<'_>, event: &Event<'_>, tables: &Tables) -> Verdict {
-        if event.time > record.timestamp.saturating_add(self.rules.future_tolerance) {
+        let is_future = event.time > record.timestamp.saturating_add(self.rules.future_tolerance);
+        if record.offset < self.seen_before {
+            // It was on time then, or it is in the log.
+            if is_future || self.closed_before.is_some_and(|closed| event.time < closed) {
+                return Verdict::Replayed;
+            }
+        } else if is_future {
             return Verdict::Future;
-        }
-        let pane = micros::floor(event.time, self.rules.pane);
-        if record.offset < self.seen_before && self.final_before.is_some_and(|end| pane < end) {
-            return Verdict::Replayed;
-        }
-        if self.watermark.closed_through().is_some_and(|closed| pane < closed) {
-            self.watermark.was_late(pane);
+        } else if self.watermark.closed_through().is_some_and(|closed| event.time < closed) {
             return Verdict::Late;
         }
+        let pane = micros::floor(event.time, self.rules.pane);
         let counted = self.panes.add(pane, record, event, tables);
         self.watermark.observe(event.time);
         if counted { Verdict::Counted } else { Verdict::Duplicate }
     }
 
-    /// The record at `offset` has been dealt with, whatever it was.
-    pub(crate) fn read(&mut self, offset: i64) {
+    /// Takes in a record that is no event. Returns whether it is in the log already.
+    pub(crate) fn unreadable(&mut self, record: Record<'_>, detail: &str) -> bool {
+        let is_logged = record.offset < self.seen_before;
+        if !is_logged {
+            self.keep(Reason::Unreadable, record, None, detail.to_owned());
+        }
+        self.read(record.offset);
+        is_logged
+    }
+
+    fn keep(&mut self, reason: Reason, record: Record<'_>, time: Option<Micros>, detail: String) {
+        let kept = Kept {
+            reason,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            time,
+            id: record.id.map(<[u8]>::to_vec),
+            detail,
+            value: record.value.to_vec(),
+        };
+        self.kept_bytes += kept.bytes();
+        self.kept.push(kept);
+    }
+
+    /// The record at `offset` has been dealt with, whatever it was. Returns how many before it had been
+    /// deleted.
+    pub(crate) fn read(&mut self, offset: i64) -> u64 {
         // Further on, gaps are the markers of transactions; here they are records that were deleted.
-        if std::mem::take(&mut self.is_fresh) {
-            self.skip_to(offset);
-        }
+        let missed = if std::mem::take(&mut self.is_fresh) { self.skip_to(offset) } else { 0 };
         self.next = Some(offset + 1);
-        self.watermark.reach(offset + 1);
+        missed
     }
 
-    /// The broker says that the first record it still has is at `low`.
-    pub(crate) fn starts_at(&mut self, low: i64) {
-        self.skip_to(low);
-        if self.next.is_none_or(|next| next < low) {
-            self.next = Some(low);
-            self.watermark.reach(low);
+    /// The broker says that the first record it still has is at `low`. Returns how many that were to be
+    /// read have been deleted.
+    pub(crate) fn starts_at(&mut self, low: i64) -> u64 {
+        if !self.is_fresh {
+            // Some may have been fetched before they were deleted.
+            return 0;
         }
+        self.jump_to(low)
     }
 
-    fn skip_to(&mut self, offset: i64) {
-        let gap = self.next.map_or(0, |next| offset.saturating_sub(next));
-        self.missed += u64::try_from(gap).unwrap_or(0);
+    /// Whether no record has come since the partition was taken on.
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.is_fresh
     }
 
-    /// How many records were deleted before they were read, since the last call.
-    pub(crate) fn take_missed(&mut self) -> u64 {
-        std::mem::take(&mut self.missed)
+    /// What is before `low` has been deleted. Returns how many of them were to be read.
+    pub(crate) fn jump_to(&mut self, low: i64) -> u64 {
+        let missed = self.skip_to(low);
+        self.next = self.next.max(Some(low));
+        missed
     }
 
-    /// The panes that have been closed since the last call.
-    pub(crate) fn close(&mut self) -> impl Iterator<Item = (Micros, Partials)> + use<> {
-        self.panes.close(self.watermark.closed_through().unwrap_or(Micros::MIN))
+    fn skip_to(&mut self, offset: i64) -> u64 {
+        let Some(next) = self.next.filter(|next| *next < offset) else { return 0 };
+        self.deleted.push((next, offset));
+        u64::try_from(offset - next).unwrap_or(0)
     }
 
-    /// Closes panes up to `through` because time has passed. Returns whether that changed anything.
-    pub(crate) fn force(&mut self, through: Micros) -> bool {
-        let changes = self.watermark.closed_through().is_none_or(|closed| closed < through);
-        if changes {
-            self.watermark.force(Forced { through, at: self.next.unwrap_or(0) });
+    /// Closes panes up to `through`.
+    pub(crate) fn force(&mut self, through: Micros) {
+        self.watermark.force(through);
+    }
+
+    /// Whether an entry should be made. `is_overdue` says that the last one was long ago.
+    pub(crate) fn is_due(&self, standing: Standing, is_overdue: bool) -> bool {
+        // What is read again must be whole before an entry can be made of it.
+        let is_rebuilt = self.next.unwrap_or(0) >= self.seen_before;
+        if self.is_sealing || !is_rebuilt {
+            return false;
         }
-        changes
+        let has_closed = self.watermark.closed_through() > self.logged.closed_through;
+        let must_say = standing.follows() && standing != self.logged.standing;
+        let has_moved = self.next != self.logged.next_offset || !self.kept.is_empty();
+        has_closed || must_say || self.kept_bytes >= KEPT_BYTES_MAX || (is_overdue && has_moved)
     }
 
-    /// Panes before `through` are in final objects.
-    pub(crate) fn finalised(&mut self, through: Micros) {
-        self.watermark.finalised(through);
-        self.panes.finalised(through);
+    /// How the owner stands towards the partition, as the log should say it.
+    pub(crate) fn drained(&self, tables: &Tables) -> Standing {
+        let closed = self.watermark.closed_through();
+        let open = self.panes.starts().filter(|start| Some(start.saturating_add(self.rules.pane)) > closed);
+        Standing::Drained { end: open.filter_map(|start| tables.end_of_last(start)).max() }
+    }
+
+    /// Makes the next entry: closes what the watermark has passed. The caller brings it to the log and
+    /// says so, or gives this partition up.
+    pub(crate) fn seal(&mut self, standing: Standing, marks: &[Mark]) -> Entry {
+        let closed = self.watermark.closed_through();
+        let panes = self.panes.close(closed.unwrap_or(Micros::MIN), self.rules.pane);
+        let header = Header {
+            seq: self.logged.seq + 1,
+            topic: self.logged.topic.clone(),
+            partition: self.logged.partition,
+            cluster_id: self.logged.cluster_id.clone(),
+            closed_through: closed,
+            closed_before: self.logged.closed_through,
+            next_offset: self.next,
+            resume_offset: self.panes.lowest_needed().or(self.next),
+            standing,
+            deleted: std::mem::take(&mut self.deleted),
+            tables: marks.to_vec(),
+        };
+        self.is_sealing = true;
+        self.kept_bytes = 0;
+        Entry { header, panes, kept: std::mem::take(&mut self.kept) }
+    }
+
+    /// The entry that was sealed is in the log.
+    pub(crate) fn logged(&mut self, header: Header) {
+        self.logged = header;
+        self.is_sealing = false;
+    }
+
+    /// The newest entry that is in the log.
+    pub(crate) fn newest_entry(&self) -> &Header {
+        &self.logged
+    }
+
+    /// Whether the entry at `seq` is the newest one that is known, and none is on its way.
+    pub(crate) fn is_resting_at(&self, seq: u64) -> bool {
+        !self.is_sealing && self.logged.seq == seq
     }
 
     pub(crate) fn watermark(&self) -> &Watermark {
         &self.watermark
     }
 
-    pub(crate) fn panes(&self) -> &Panes {
-        &self.panes
-    }
-
     /// The offset of the next record to be read, if it is known.
     pub(crate) fn next(&self) -> Option<i64> {
         self.next
-    }
-
-    /// Where a restart must read from: the first event that is in no final object.
-    pub(crate) fn resume_offset(&self) -> Option<i64> {
-        self.panes.lowest_needed().or(self.next)
     }
 }

@@ -10,21 +10,24 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use tokio::runtime::Runtime;
 
-use crate::activity::Activity;
-use crate::close::{Closer, Ports};
-use crate::config::Config;
-use crate::control::{Control, Progress, Summary, TableSummary, Until};
+use crate::activity::{Activity, Ends};
+use crate::background::{Background, Done};
+use crate::closing::{Closing, Due};
+use crate::config::{Config, OnGap};
+use crate::control::{Control, Summary, Until};
 use crate::drain::Drain;
 use crate::engine::Engine;
 use crate::error::{Error, is_refusal};
 use crate::intake::Intake;
 use crate::kafka::{self, Client, Commits, EndsProbe, GroupEvent};
+use crate::log::{Header, Put, Standing};
 use crate::membership::Membership;
 use crate::micros;
 use crate::store::Store;
 use crate::tables::Tables;
 use crate::throttle::Throttle;
-use crate::writer::Writer;
+
+mod report;
 
 /// How long a poll waits for a record: how soon a wish of [`Control`] is noticed.
 const POLL: Duration = Duration::from_millis(50);
@@ -36,8 +39,6 @@ const ENDS_INTERVAL: Duration = Duration::from_secs(5);
 const ENDS_INTERVAL_URGENT: Duration = Duration::from_millis(500);
 /// Reading pauses when the store has not taken a batch for this long, so that memory stays bounded.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
-/// What a close step that is under way gets to end when the run is told to stop.
-const STOP_GRACE: Duration = Duration::from_secs(3);
 /// What the store's own threads get to end when the run ends.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
@@ -68,13 +69,15 @@ struct Run<'a> {
     intake: Intake,
     engine: Engine,
     activity: Activity,
-    writer: Writer,
-    facts: Vec<(&'static str, String)>,
-    closer: Closer,
+    background: Background,
+    closing: Closing,
     drain: Option<Drain>,
+    /// How many partitions the topic has; 0 while it is not known, or does not exist.
+    total: usize,
     looked_at: Instant,
-    stopping_since: Option<Instant>,
     is_paused: bool,
+    /// The client asked for an offset that a partition does not hold: since when.
+    out_of_range: Option<Instant>,
     troubles: Throttle,
     /// How many deleted records have been reported.
     reported_missed: u64,
@@ -89,25 +92,26 @@ impl<'a> Run<'a> {
         let commits =
             kafka::start_commits(Arc::clone(&client), config.topic.clone()).map_err(Error::Thread)?;
         tracing::info!(topic = config.topic, group = config.group, store = %config.store.url, tables = tables.list().len(), "reading");
+        let handle = runtime.handle().clone();
         Ok(Self {
             control,
             probe,
             commits,
-            membership: Membership::new(&config.topic, &config.group),
+            membership: Membership::new(&config.topic, &config.group, tables.marks()),
             intake: Intake::new(config.profile),
             activity: Activity::new(config.time.idle_timeout),
-            writer: Writer::new(runtime.handle().clone(), store, tables.list().into()),
-            facts: facts(&config),
-            closer: Closer::new(tables.list().len()),
+            background: Background::new(handle, store, &config.topic, tables.clone(), facts(&config)),
+            closing: Closing::new(tables.list().len()),
             engine: Engine::new(
                 tables,
                 micros::of(config.time.delay),
                 micros::of(config.time.future_tolerance),
             ),
             drain: None,
+            total: 0,
             looked_at: Instant::now(),
-            stopping_since: None,
             is_paused: false,
+            out_of_range: None,
             troubles: Throttle::new(5, Duration::from_secs(10)),
             reported_missed: 0,
             client,
@@ -128,25 +132,21 @@ impl<'a> Run<'a> {
         loop {
             self.read_some()?;
             let now = Instant::now();
-            if self.control.is_stopping() && self.may_stop(now) {
+            // What is under way with the store either reaches it or is done again by the next owner.
+            if self.control.is_stopping() {
                 return Ok(Until::Stopped);
             }
-            self.group_events()?;
+            self.group_events();
             self.take_on(now)?;
-            self.ask_for_ends(now);
-            self.report_missed();
-            self.close_some(now)?;
+            self.hear(now)?;
+            self.ask_for_ends(now)?;
+            self.report_missed()?;
+            self.close_some(now);
             self.control.publish(self.progress(now));
-            if self.drain.as_ref().is_some_and(Drain::is_done) {
+            if self.is_drained() {
                 return Ok(Until::Drained);
             }
         }
-    }
-
-    /// A close step that is under way had better end: else its objects are only compared next time.
-    fn may_stop(&mut self, now: Instant) -> bool {
-        let asked = *self.stopping_since.get_or_insert(now);
-        self.closer.is_open() || now.saturating_duration_since(asked) >= STOP_GRACE
     }
 
     /// Waits for a record, then takes in what there is, up to a limit.
@@ -156,6 +156,8 @@ impl<'a> Run<'a> {
         for _ in 0..RECORDS_PER_TURN {
             match client.poll(wait) {
                 None => break,
+                // One that was fetched before the partition was taken on anew.
+                Some(Ok(message)) if !self.membership.is_reading(message.partition()) => {}
                 Some(Ok(message)) => {
                     let now = Instant::now();
                     self.activity.record(message.partition(), now);
@@ -179,9 +181,13 @@ impl<'a> Run<'a> {
             let (topic, group) = (self.config.topic.clone(), self.config.group.clone());
             return Err(Error::Refused { topic, group, source: Box::new(error) });
         }
+        if code == Some(RDKafkaErrorCode::AutoOffsetReset) {
+            self.out_of_range.get_or_insert_with(Instant::now);
+            return Ok(());
+        }
         let is_unknown =
             matches!(code, Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic));
-        if is_unknown && self.control.is_draining() && self.membership.owned().is_empty() {
+        if is_unknown && self.control.is_draining() && self.membership.is_empty() {
             return Err(Error::NoTopic { topic: self.config.topic.clone() });
         }
         if let Some(held_back) = self.troubles.pass(Instant::now()) {
@@ -190,167 +196,236 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    fn group_events(&mut self) -> Result<(), Error> {
+    fn group_events(&mut self) {
         for event in self.client.context().take() {
             match event {
                 GroupEvent::Assigned(partitions) => self.membership.assigned(&partitions),
                 GroupEvent::Revoked { partitions, lost } => {
-                    self.membership.revoked(&partitions, lost)?;
-                    if !partitions.is_empty() {
+                    if lost && !partitions.is_empty() {
                         tracing::warn!(
                             ?partitions,
                             "the group has expelled this member; open windows are read again"
                         );
-                        self.engine.reset();
-                        self.activity.clear();
-                        self.closer.reset();
-                        // Begins anew with the partitions.
-                        self.drain = None;
                     }
+                    self.membership.revoked(&partitions, lost);
+                    partitions.into_iter().for_each(|partition| self.give_up(partition));
                 }
             }
         }
-        Ok(())
+    }
+
+    /// What is not in the partition's log is forgotten; its next owner reads it again.
+    fn give_up(&mut self, partition: i32) {
+        self.engine.revoke(partition);
+        self.activity.forget(partition);
+        self.closing.end(partition);
     }
 
     fn take_on(&mut self, now: Instant) -> Result<(), Error> {
-        let Some(restored) = self.membership.step(&self.client, now)? else { return Ok(()) };
-        for (partition, left) in &restored {
-            match left.offset {
-                Some(offset) => tracing::debug!(partition, offset, "reading on"),
-                None => tracing::info!(partition, "no offset is committed; reading from the start"),
-            }
-            self.activity.assign(*partition, now);
+        for (claim, epoch) in self.membership.claim(&self.client, now)? {
+            self.background.acquire(claim, epoch);
         }
-        self.engine.assign(restored);
-        for (table, start) in self.engine.finaliser().incomplete() {
-            let table = &self.config.tables[table].name;
-            let window_start = micros::show(start);
-            tracing::warn!(table, window_start, "a window began before what is read again; it is left out");
+        for partition in self.membership.step(&self.client, now)? {
+            let offset = self.engine.position(partition);
+            tracing::info!(partition, offset, "reading");
+            self.activity.assign(partition, now);
+            self.closing.begin(partition, now);
         }
         Ok(())
     }
 
-    /// Asks for the partitions' ends, and takes the answers in.
-    fn ask_for_ends(&mut self, now: Instant) {
-        if let Some(round) = self.probe.answers() {
-            for (partition, ends) in round {
-                if let Some(ends) = ends {
-                    self.engine.starts_at(partition, ends.low);
+    /// Takes in what the store has answered.
+    fn hear(&mut self, now: Instant) -> Result<(), Error> {
+        while let Some(done) = self.background.take() {
+            match done {
+                Done::Acquired { partition, epoch, restored } => {
+                    let offset = restored.header.resume_offset;
+                    if self.membership.acquired(partition, epoch, offset) {
+                        self.engine.assign(partition, *restored);
+                    }
                 }
-                self.activity.asked(partition, ends);
+                Done::Put { epoch, header, put } => self.put(epoch, *header, put),
+                Done::Checked { partition, epoch, seq, goes_on } => {
+                    let is_as_it_was =
+                        self.membership.is_at(partition, epoch) && self.engine.is_resting_at(partition, seq);
+                    if goes_on && is_as_it_was {
+                        self.begin_anew(partition);
+                    }
+                }
+                Done::Step { finaliser, step } => {
+                    if self.closing.stepped(finaliser, step) {
+                        self.finalise(now);
+                    }
+                }
+                Done::Proposal(newest) => self.closing.asked(newest),
+                Done::Failed(error) => return Err(*error),
             }
         }
-        let is_urgent = match &self.drain {
-            Some(drain) => !drain.knows_ends(),
-            None => self.engine.behind().any(|partition| self.activity.is_silent(partition, now)),
-        };
-        let pause = if is_urgent { ENDS_INTERVAL_URGENT } else { ENDS_INTERVAL };
-        self.probe.ask(self.membership.owned(), now, pause);
+        Ok(())
     }
 
-    fn report_missed(&mut self) {
+    fn put(&mut self, epoch: u64, header: Header, put: Put) {
+        let partition = header.partition;
+        if !self.membership.is_at(partition, epoch) {
+            return;
+        }
+        match put {
+            Put::Ours => {
+                self.engine.logged(header);
+                self.closing.put(partition);
+            }
+            Put::Theirs => self.begin_anew(partition),
+        }
+    }
+
+    /// Another member has written to the log of a partition that this one owns.
+    fn begin_anew(&mut self, partition: i32) {
+        tracing::warn!(partition, "another member has written to this partition's log; going on from there");
+        self.give_up(partition);
+        self.membership.begin_anew(partition);
+    }
+
+    /// Asks for the partitions' ends, and takes the answers in.
+    fn ask_for_ends(&mut self, now: Instant) -> Result<(), Error> {
+        if let Some(round) = self.probe.answers() {
+            self.total = round.total.unwrap_or(self.total);
+            let mut is_looked_into = true;
+            for (partition, ends) in round.ends {
+                if let Some(ends) = ends {
+                    self.refuse_rewound(partition, ends)?;
+                    self.engine.starts_at(partition, ends.low);
+                }
+                is_looked_into &= self.look_into(partition, ends)?;
+                self.activity.asked(partition, ends);
+            }
+            if is_looked_into {
+                self.out_of_range = None;
+            }
+        }
+        let through = self.closing.proposed_through();
+        let is_urgent = self.total == 0
+            || self.out_of_range.is_some()
+            || match &self.drain {
+                Some(drain) => !drain.knows_ends(&self.engine),
+                None => self.engine.behind(through).any(|partition| self.activity.is_silent(partition, now)),
+            };
+        let pause = if is_urgent { ENDS_INTERVAL_URGENT } else { ENDS_INTERVAL };
+        self.probe.ask(self.membership.reading(), now, pause);
+        Ok(())
+    }
+
+    /// Finds out which offset it is that a partition does not hold: one that was deleted, which is loss, or
+    /// one that there has never been.
+    /// Returns whether that is done with.
+    fn look_into(&mut self, partition: i32, ends: Option<Ends>) -> Result<bool, Error> {
+        let Some(since) = self.out_of_range else { return Ok(true) };
+        let Some(ends) = ends.filter(|ends| ends.asked >= since) else { return Ok(false) };
+        let Some(next) = self.engine.position(partition) else { return Ok(true) };
+        // The client does not say which partition it was: the others read on from where they are.
+        self.engine.jump_to(partition, ends.low);
+        let from = Some(next.max(ends.low));
+        let sought = kafka::reassign(&self.client, &self.config.topic, partition, from);
+        if let Err(error) = &sought {
+            tracing::warn!(partition, %error, "cannot read on behind what was deleted; trying again");
+        }
+        Ok(sought.is_ok())
+    }
+
+    /// What was read before this run, or is asked for in vain, cannot be behind the end.
+    fn refuse_rewound(&self, partition: i32, ends: Ends) -> Result<(), Error> {
+        let is_certain =
+            self.engine.is_fresh(partition) || self.out_of_range.is_some_and(|since| ends.asked >= since);
+        match self.engine.position(partition).filter(|next| is_certain && *next > ends.high) {
+            Some(next) => {
+                let topic = self.config.topic.clone();
+                Err(Error::Rewound { topic, partition, end: ends.high, next })
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn report_missed(&mut self) -> Result<(), Error> {
         let missed = self.engine.tally().missed;
         if missed > self.reported_missed {
             let records = missed - self.reported_missed;
+            if self.config.on_gap == OnGap::Stop {
+                // Before an entry says so: the next run finds the same.
+                return Err(Error::Gap { topic: self.config.topic.clone(), records });
+            }
             tracing::error!(
                 records,
                 "Kafka has deleted records that were not read yet; they are in no table"
             );
             self.reported_missed = missed;
         }
+        Ok(())
     }
 
-    /// Closes windows whose time has come.
-    fn close_some(&mut self, now: Instant) -> Result<(), Error> {
-        let mut ports = Ports { commits: &mut self.commits, writer: &self.writer, facts: &self.facts };
-        self.closer.step(&mut self.engine, &mut ports, now)?;
+    /// Makes entries, commits, and lets the finaliser go on, when it is time.
+    fn close_some(&mut self, now: Instant) {
+        self.closing.commit(&self.engine, &mut self.commits, now);
         if self.control.is_draining() && self.drain.is_none() {
             self.drain = Some(Drain::new(now));
         }
-        let may_begin =
-            self.closer.is_open() && self.membership.is_complete() && self.stopping_since.is_none();
-        let is_time = now.saturating_duration_since(self.looked_at) >= self.config.time.close_interval;
-        let (engine, activity) = (&mut self.engine, &self.activity);
-        match &mut self.drain {
-            _ if !may_begin => {}
-            Some(drain) => drain.step(engine, activity, &mut self.closer, &ports, now),
-            None if is_time => {
-                self.looked_at = now;
-                let frontier = engine.frontier(|p| activity.is_idle(p, engine.position(p), now));
-                match frontier.filter(|through| engine.is_due(*through)) {
-                    Some(through) => self.closer.begin(through, engine, &ports, now),
-                    None if self.closer.is_commit_due(now) => self.closer.begin_commit(),
-                    None => {}
-                }
+        if let Some(drain) = &mut self.drain {
+            drain.look_up(&self.engine, &self.activity, now);
+        }
+        if now.saturating_duration_since(self.looked_at) >= self.config.time.close_interval {
+            self.looked_at = now;
+            for partition in self.membership.reading() {
+                self.close(partition, now);
             }
-            None => {}
+            self.finalise(now);
         }
         self.pause_or_resume(now);
-        Ok(())
+    }
+
+    fn close(&mut self, partition: i32, now: Instant) {
+        let Some(epoch) = self.membership.epoch(partition) else { return };
+        let Self { drain, activity, engine, closing, .. } = self;
+        let is_drained = drain.as_ref().is_some_and(|drain| drain.is_read(partition, engine, activity, now));
+        let is_idle = activity.is_idle(partition, engine.position(partition), now);
+        let standing = |engine: &Engine| match (is_drained, is_idle) {
+            (true, _) => engine.drained(partition),
+            (false, true) => Standing::Idle,
+            (false, false) => Standing::Awake,
+        };
+        match closing.due(partition, standing, engine, now) {
+            Some(Due::Put(entry)) => self.background.put(*entry, epoch),
+            Some(Due::Check { seq }) => self.background.check(partition, seq, epoch),
+            None => {}
+        }
+    }
+
+    fn finalise(&mut self, now: Instant) {
+        // A partition more would not be one that exists.
+        let partitions = i32::try_from(self.total).unwrap_or(i32::MAX);
+        self.closing.finalise(partitions, &self.background, now);
+    }
+
+    fn is_drained(&self) -> bool {
+        let Some(drain) = &self.drain else { return false };
+        self.total > 0
+            && self.membership.is_settled()
+            && drain.knows_ends(&self.engine)
+            && drain.is_done(&self.engine, &self.closing)
+            && self.closing.is_quiet(&self.commits)
     }
 
     fn pause_or_resume(&mut self, now: Instant) {
         let is_stuck = self
-            .closer
-            .writing_since()
+            .closing
+            .waiting_since()
             .is_some_and(|since| now.saturating_duration_since(since) >= STORE_PATIENCE);
         if is_stuck == self.is_paused {
             return;
         }
-        match kafka::set_paused(&self.client, &self.config.topic, &self.membership.owned(), is_stuck) {
+        match kafka::set_paused(&self.client, &self.config.topic, &self.membership.reading(), is_stuck) {
             Ok(()) if is_stuck => tracing::warn!("the store is too slow or away; reading pauses"),
             Ok(()) => tracing::info!("the store takes objects again; reading goes on"),
             Err(error) => tracing::warn!(%error, "reading could not be paused or resumed"),
         }
         self.is_paused = is_stuck;
-    }
-
-    fn progress(&self, now: Instant) -> Progress {
-        let tally = self.engine.tally();
-        let sum = |of: fn(&crate::writer::Written) -> u64| self.closer.written().iter().map(of).sum();
-        let left = |partition: i32, next: Option<i64>| {
-            let ends = self.activity.ends(partition, now)?;
-            u64::try_from(ends.high - next.unwrap_or(ends.low)).ok().or(Some(0))
-        };
-        let is_complete = self.membership.is_complete();
-        Progress {
-            read: tally.read,
-            events: tally.counted,
-            late: tally.late,
-            duplicates: tally.duplicates,
-            replayed: tally.replayed,
-            quarantined: tally.quarantined,
-            notices: tally.notices,
-            missed: tally.missed,
-            objects: sum(|w| w.objects),
-            rows: sum(|w| w.rows),
-            objects_found: sum(|w| w.found),
-            newest_event: self.engine.newest(),
-            frontier: self.engine.finaliser().written_through(),
-            lag: if is_complete {
-                self.engine.positions().map(|(p, next)| left(p, next)).sum()
-            } else {
-                None
-            },
-            partitions: self.engine.partition_count(),
-        }
-    }
-
-    fn summary(&self, ended: Until) -> Summary {
-        let tables = self.config.tables.iter().zip(self.closer.written());
-        Summary {
-            ended,
-            progress: self.progress(Instant::now()),
-            tables: tables
-                .map(|(table, w)| TableSummary {
-                    table: table.name.clone(),
-                    objects: w.objects,
-                    rows: w.rows,
-                    objects_found: w.found,
-                })
-                .collect(),
-        }
     }
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
@@ -145,6 +146,14 @@ pub enum StoreError {
         /// Why.
         source: object_store::Error,
     },
+    /// A folder cannot be listed.
+    #[error("cannot list {folder} in the store")]
+    List {
+        /// The folder.
+        folder: String,
+        /// Why.
+        source: object_store::Error,
+    },
     /// The store created the same object twice.
     #[error(
         "the store {url} does not refuse to create an object that exists; two consumers would overwrite each other"
@@ -164,7 +173,7 @@ impl StoreError {
             Self::Folder { .. } | Self::Open { .. } | Self::NotBuilt { .. } | Self::NotExclusive { .. } => {
                 true
             }
-            Self::Put { source, .. } | Self::Get { source, .. } => matches!(
+            Self::Put { source, .. } | Self::Get { source, .. } | Self::List { source, .. } => matches!(
                 source,
                 E::NotFound { .. }
                     | E::InvalidPath { .. }
@@ -184,6 +193,30 @@ pub(crate) enum Created {
     Yes,
     /// It was there before, or the answer to our own request was lost and it was sent again.
     Existed,
+}
+
+/// What is done with objects, by their names below the store's root. An object is created once and
+/// never changed.
+pub(crate) trait Objects: Clone + Send + Sync + 'static {
+    /// Creates an object.
+    fn create(
+        &self,
+        object: &str,
+        content: Bytes,
+    ) -> impl Future<Output = Result<Created, StoreError>> + Send;
+
+    /// Reads an object; `None` when there is none.
+    fn get(&self, object: &str) -> impl Future<Output = Result<Option<Bytes>, StoreError>> + Send;
+
+    /// The names of the objects below `folder`, those that sort after `after`; in no order.
+    fn list(
+        &self,
+        folder: &str,
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
+
+    /// The names of the folders in `folder`, without what leads to them.
+    fn folders(&self, folder: &str) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send;
 }
 
 /// An open store.
@@ -207,27 +240,12 @@ impl Store {
         Ok(Self { url: settings.url.clone(), inner })
     }
 
-    /// Creates an object.
-    pub(crate) async fn create(&self, path: &Path, content: Bytes) -> Result<Created, StoreError> {
-        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
-        match self.inner.put_opts(path, PutPayload::from_bytes(content), options).await {
-            Ok(_) => Ok(Created::Yes),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
-            Err(source) => Err(StoreError::Put { object: path.to_string(), source }),
-        }
-    }
-
-    /// Reads an object.
-    pub(crate) async fn get(&self, path: &Path) -> Result<Bytes, StoreError> {
-        let failed = |source| StoreError::Get { object: path.to_string(), source };
-        self.inner.get(path).await.map_err(failed)?.bytes().await.map_err(failed)
-    }
-
     /// Makes sure that the store refuses to create an object twice. `name` must be new.
     pub(crate) async fn probe(&self, name: &str) -> Result<(), StoreError> {
-        let path = Path::from_iter(["_probe", name]);
-        let first = self.create(&path, Bytes::from_static(b"first")).await?;
-        let second = self.create(&path, Bytes::from_static(b"second")).await?;
+        let object = format!("_probe/{name}");
+        let first = self.create(&object, Bytes::from_static(b"first")).await?;
+        let second = self.create(&object, Bytes::from_static(b"second")).await?;
+        let path = Path::from(object);
         // A probe that stays behind harms nothing.
         if let Err(error) = self.inner.delete(&path).await {
             tracing::debug!(%error, object = %path, "a probe object stays in the store");
@@ -236,6 +254,48 @@ impl Store {
             (Created::Yes, Created::Existed) => Ok(()),
             _ => Err(StoreError::NotExclusive { url: self.url.to_string() }),
         }
+    }
+}
+
+impl Objects for Store {
+    async fn create(&self, object: &str, content: Bytes) -> Result<Created, StoreError> {
+        let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
+        let payload = PutPayload::from_bytes(content);
+        match self.inner.put_opts(&Path::from(object), payload, options).await {
+            Ok(_) => Ok(Created::Yes),
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
+            Err(source) => Err(StoreError::Put { object: object.to_owned(), source }),
+        }
+    }
+
+    async fn get(&self, object: &str) -> Result<Option<Bytes>, StoreError> {
+        let failed = |source| StoreError::Get { object: object.to_owned(), source };
+        match self.inner.get(&Path::from(object)).await {
+            Ok(found) => found.bytes().await.map(Some).map_err(failed),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+        let path = Path::from(folder);
+        let mut objects = match after {
+            Some(after) => self.inner.list_with_offset(Some(&path), &Path::from(after)),
+            None => self.inner.list(Some(&path)),
+        };
+        let mut names = Vec::new();
+        while let Some(object) = objects.next().await {
+            let failed = |source| StoreError::List { folder: folder.to_owned(), source };
+            names.push(object.map_err(failed)?.location.to_string());
+        }
+        Ok(names)
+    }
+
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let listed = self.inner.list_with_delimiter(Some(&Path::from(folder))).await;
+        let listed = listed.map_err(|source| StoreError::List { folder: folder.to_owned(), source })?;
+        let name = |path: &Path| path.filename().map(str::to_owned);
+        Ok(listed.common_prefixes.iter().filter_map(name).collect())
     }
 }
 
@@ -287,20 +347,37 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreSettings::local(dir.path().join("new/store"))).unwrap();
         store.probe("p1").await.unwrap();
-        let path = Path::from("tables/a/x.parquet");
-        assert_eq!(store.create(&path, Bytes::from_static(b"1")).await.unwrap(), Created::Yes);
-        assert_eq!(store.create(&path, Bytes::from_static(b"2")).await.unwrap(), Created::Existed);
-        assert_eq!(store.get(&path).await.unwrap(), "1");
+        let object = "tables/a/x.parquet";
+        assert_eq!(store.create(object, Bytes::from_static(b"1")).await.unwrap(), Created::Yes);
+        assert_eq!(store.create(object, Bytes::from_static(b"2")).await.unwrap(), Created::Existed);
+        assert_eq!(store.get(object).await.unwrap().unwrap(), "1");
         assert_eq!(std::fs::read_dir(dir.path().join("new/store/_probe")).unwrap().count(), 0);
-        let missing = store.get(&Path::from("nothing")).await.unwrap_err();
-        assert!(missing.is_permanent());
+        assert_eq!(store.get("nothing").await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn objects_and_folders_are_listed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&StoreSettings::local(dir.path())).unwrap();
+        assert_eq!(store.list("a", None).await.unwrap(), Vec::<String>::new(), "nothing is there");
+        assert_eq!(store.folders("a").await.unwrap(), Vec::<String>::new());
+        for object in ["a/p=1/1", "a/p=1/2", "a/p=1/3", "a/p=2/1", "a/x", "b/p=3/1"] {
+            store.create(object, Bytes::new()).await.unwrap();
+        }
+        let mut listed = store.list("a/p=1", Some("a/p=1/1")).await.unwrap();
+        listed.sort();
+        assert_eq!(listed, ["a/p=1/2", "a/p=1/3"]);
+        assert_eq!(store.list("a/p=1", None).await.unwrap().len(), 3);
+        let mut folders = store.folders("a").await.unwrap();
+        folders.sort();
+        assert_eq!(folders, ["p=1", "p=2"]);
     }
 
     #[tokio::test]
     async fn a_store_whose_answers_are_not_as_expected_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(&StoreSettings::local(dir.path())).unwrap();
-        store.create(&Path::from("_probe/p1"), Bytes::new()).await.unwrap();
+        store.create("_probe/p1", Bytes::new()).await.unwrap();
         assert!(matches!(store.probe("p1").await, Err(StoreError::NotExclusive { .. })));
     }
 

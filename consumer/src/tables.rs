@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::event::{Event, Needs};
+use crate::log::Mark;
 use crate::micros::{self, Micros};
 
 /// One table of windows.
@@ -127,6 +128,18 @@ impl Table {
         Ok(())
     }
 
+    /// Everything that its rows depend on, besides the events; in words, for the log.
+    pub(crate) fn definition(&self) -> String {
+        let metrics: Vec<_> = self.metrics.iter().map(|metric| metric.name()).collect();
+        format!(
+            "window={}s group_by={} place_type={:?} metrics={}",
+            self.window.as_secs(),
+            self.group_by.column().unwrap_or("none"),
+            self.filter.place_type.as_deref().unwrap_or_default(),
+            metrics.join(",")
+        )
+    }
+
     /// The window's length.
     pub(crate) fn width(&self) -> Micros {
         micros::of(self.window)
@@ -174,6 +187,18 @@ impl Tables {
 
     pub(crate) fn list(&self) -> &[Table] {
         &self.list
+    }
+
+    /// What an entry of the log says of the tables.
+    pub(crate) fn marks(&self) -> Vec<Mark> {
+        let mark = |table: &Table| Mark { name: table.name.clone(), definition: table.definition() };
+        self.list.iter().map(mark).collect()
+    }
+
+    /// The end of the last window that holds the pane that starts at `pane`.
+    pub(crate) fn end_of_last(&self, pane: Micros) -> Option<Micros> {
+        let end = |table: &Table| micros::floor(pane, table.width()).saturating_add(table.width());
+        self.list.iter().map(end).max()
     }
 
     /// Length of a pane: the longest that every window is made of whole ones of.

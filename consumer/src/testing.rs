@@ -1,4 +1,7 @@
-//! What unit tests build events with.
+//! What unit tests build on: events, random numbers, a store that fails.
+
+pub(crate) mod random;
+pub(crate) mod store;
 
 use std::borrow::Cow;
 

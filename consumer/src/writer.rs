@@ -7,16 +7,13 @@ use std::time::Duration;
 
 use ::parquet::errors::ParquetError;
 use bytes::Bytes;
-use crossbeam_channel::{Receiver, bounded};
-use object_store::path::Path;
-use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::finalise::FinalWindow;
 use crate::parquet;
-use crate::store::{Created, Store, StoreError};
+use crate::patience::Patience;
+use crate::store::{Created, Objects as _, Store, StoreError};
 use crate::tables::Table;
-use spillway_service::errors::chain;
 
 /// Why a window could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +73,6 @@ pub(crate) struct Batch {
 /// See the module.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    runtime: Handle,
     store: Store,
     tables: Arc<[Table]>,
 }
@@ -86,30 +82,16 @@ pub(crate) type Outcome = Result<Vec<Written>, WriteError>;
 
 /// Objects in flight at once: enough to hide a store's latency, few enough to bound memory.
 const PARALLEL: usize = 8;
-const RETRY_FIRST: Duration = Duration::from_millis(500);
-const RETRY_MAX: Duration = Duration::from_secs(30);
+const CONTENTION_PAUSE: Duration = Duration::from_millis(20);
+const CONTENTION_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 impl Writer {
-    pub(crate) fn new(runtime: Handle, store: Store, tables: Arc<[Table]>) -> Self {
-        Self { runtime, store, tables }
+    pub(crate) fn new(store: Store, tables: Arc<[Table]>) -> Self {
+        Self { store, tables }
     }
 
-    /// Begins to write a batch; what it came to arrives in the channel.
-    pub(crate) fn start(&self, batch: Batch) -> Receiver<Outcome> {
-        let (sender, receiver) = bounded(1);
-        let writer = self.clone();
-        self.runtime.spawn(async move {
-            let outcome = writer.write(batch).await;
-            if sender.send(outcome).is_err() {
-                tracing::debug!(
-                    "the run ended before its last objects were written; the next run writes them"
-                );
-            }
-        });
-        receiver
-    }
-
-    async fn write(&self, batch: Batch) -> Outcome {
+    /// Writes a batch.
+    pub(crate) async fn write(&self, batch: Batch) -> Outcome {
         let facts: Arc<[(&'static str, String)]> = batch.facts.into();
         let mut written = vec![Written::default(); self.tables.len()];
         let mut tasks = JoinSet::new();
@@ -154,29 +136,34 @@ async fn write_one(
     let content: Bytes = parquet::encode(table, &window, &facts)
         .map_err(|source| WriteError::Encode { object: object.clone(), source })?
         .into();
-    if create(&store, &object, &content).await? == Created::Existed {
-        let theirs = get(&store, &object).await?;
-        compare(object, content, theirs)?;
-        return Ok((window.table, Written { found: 1, ..Written::default() }));
+    let mut pause = CONTENTION_PAUSE;
+    while create(&store, &object, &content).await? == Created::Existed {
+        if let Some(theirs) = get(&store, &object).await? {
+            compare(object, content, theirs)?;
+            return Ok((window.table, Written { found: 1, ..Written::default() }));
+        }
+        // S3 says so while another request for the object is under way, which may yet fail.
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(CONTENTION_PAUSE_MAX);
     }
     tracing::debug!(object, rows = window.rows.len(), "a window is final");
     Ok((window.table, Written { objects: 1, rows: window.rows.len() as u64, found: 0 }))
 }
 
 async fn create(store: &Store, object: &str, content: &Bytes) -> Result<Created, StoreError> {
-    let (path, mut patience) = (Path::from(object), Patience::new());
+    let mut patience = Patience::new();
     loop {
-        match store.create(&path, content.clone()).await {
+        match store.create(object, content.clone()).await {
             Ok(created) => return Ok(created),
             Err(error) => patience.after(error).await?,
         }
     }
 }
 
-async fn get(store: &Store, object: &str) -> Result<Bytes, StoreError> {
-    let (path, mut patience) = (Path::from(object), Patience::new());
+async fn get(store: &Store, object: &str) -> Result<Option<Bytes>, StoreError> {
+    let mut patience = Patience::new();
     loop {
-        match store.get(&path).await {
+        match store.get(object).await {
             Ok(content) => return Ok(content),
             Err(error) => patience.after(error).await?,
         }
@@ -188,32 +175,6 @@ fn compare(object: String, ours: Bytes, theirs: Bytes) -> Result<(), WriteError>
         Ok(None) => Ok(()),
         Ok(Some(difference)) => Err(WriteError::Differs { object, difference }),
         Err(source) => Err(WriteError::Foreign { object, source }),
-    }
-}
-
-/// Waits out failures that may pass, longer each time.
-struct Patience {
-    wait: Duration,
-}
-
-impl Patience {
-    fn new() -> Self {
-        Self { wait: RETRY_FIRST }
-    }
-
-    /// Waits, or gives the error back when waiting cannot mend it.
-    async fn after(&mut self, error: StoreError) -> Result<(), StoreError> {
-        if error.is_permanent() {
-            return Err(error);
-        }
-        tracing::error!(
-            error = chain(&error),
-            wait_ms = self.wait.as_millis(),
-            "the store fails; trying again"
-        );
-        tokio::time::sleep(self.wait).await;
-        self.wait = (self.wait * 2).min(RETRY_MAX);
-        Ok(())
     }
 }
 
@@ -234,7 +195,7 @@ mod tests {
         let tables: Arc<[Table]> =
             vec![Table::new("t", Duration::from_secs(300), GroupBy::None, Filter::default())].into();
         let store = Store::open(&StoreSettings::local(dir)).unwrap();
-        Writer::new(Handle::current(), store, tables).write(Batch { windows, facts: vec![] }).await
+        Writer::new(store, tables).write(Batch { windows, facts: vec![] }).await
     }
 
     #[tokio::test]
@@ -267,17 +228,5 @@ mod tests {
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join("t-19700101T000000Z.parquet"), "no parquet").unwrap();
         assert!(matches!(write(dir.path(), vec![window(0, 1)]).await, Err(WriteError::Foreign { .. })));
-    }
-
-    #[tokio::test]
-    async fn what_may_pass_is_waited_out_and_the_rest_is_not() {
-        let failed = |source| StoreError::Get { object: "x".into(), source };
-        let mut patience = Patience { wait: Duration::from_millis(1) };
-        let passing = object_store::Error::Generic { store: "test", source: "away".into() };
-        assert!(patience.after(failed(passing)).await.is_ok());
-        assert_eq!(patience.wait, Duration::from_millis(2));
-        let lasting =
-            object_store::Error::NotImplemented { operation: "put".into(), implementer: "test".into() };
-        assert!(patience.after(failed(lasting)).await.is_err());
     }
 }

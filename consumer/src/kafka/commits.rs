@@ -16,8 +16,8 @@ use crate::engine::Commit;
 /// Why offsets were not committed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommitError {
-    /// The checkpoint cannot be written as JSON.
-    #[error("the checkpoint cannot be encoded")]
+    /// The hint cannot be written as JSON.
+    #[error("the hint cannot be encoded")]
     Encode(#[from] serde_json::Error),
     /// The coordinator did not take them.
     #[error("the group's coordinator did not take the offsets")]
@@ -34,7 +34,7 @@ pub(crate) fn start(client: Arc<Client>, topic: String) -> io::Result<Commits> {
 fn commit(client: &Client, topic: &str, commits: &[Commit]) -> Result<(), CommitError> {
     let mut list = TopicPartitionList::with_capacity(commits.len());
     for commit in commits {
-        let metadata = commit.checkpoint.to_metadata()?;
+        let metadata = commit.hint.to_metadata()?;
         let mut element = list.add_partition(topic, commit.partition);
         element.set_offset(Offset::Offset(commit.resume_offset))?;
         element.set_metadata(metadata);

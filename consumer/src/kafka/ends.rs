@@ -1,4 +1,4 @@
-//! Asks the partitions' leaders where the partitions end.
+//! Asks how many partitions there are, and their leaders where they end.
 
 use std::io;
 use std::sync::Arc;
@@ -9,9 +9,14 @@ use rdkafka::consumer::Consumer;
 use super::{Client, Worker};
 use crate::activity::Ends;
 
-/// What one round of questions gave: for each partition its ends, or nothing when the leader did not
-/// answer.
-pub(crate) type Round = Vec<(i32, Option<Ends>)>;
+/// What one round of questions gave.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// How many partitions the topic has; `None` when no broker said so.
+    pub(crate) total: Option<usize>,
+    /// For each partition its ends, or nothing when the leader did not answer.
+    pub(crate) ends: Vec<(i32, Option<Ends>)>,
+}
 
 /// See the module. At most one round is under way.
 #[derive(Debug)]
@@ -31,7 +36,7 @@ impl EndsProbe {
     /// Begins a round unless one is under way or the last began less than `pause` ago.
     pub(crate) fn ask(&mut self, partitions: Vec<i32>, now: Instant, pause: Duration) {
         let too_soon = self.asked.is_some_and(|asked| now.saturating_duration_since(asked) < pause);
-        if !too_soon && !partitions.is_empty() && self.worker.ask(partitions) {
+        if !too_soon && self.worker.ask(partitions) {
             self.asked = Some(now);
         }
     }
@@ -45,7 +50,8 @@ impl EndsProbe {
 /// Asks for each partition. When one leader does not answer, the rest of the round is given up: the
 /// next one tries again.
 fn ask(client: &Client, topic: &str, partitions: &[i32]) -> Round {
-    let mut is_away = false;
+    let total = super::partition_count(client, topic, TIMEOUT);
+    let mut is_away = total.is_err();
     let mut one = |partition: i32| {
         if is_away {
             return (partition, None);
@@ -60,5 +66,5 @@ fn ask(client: &Client, topic: &str, partitions: &[i32]) -> Round {
             }
         }
     };
-    partitions.iter().map(|partition| one(*partition)).collect()
+    Round { total: total.ok(), ends: partitions.iter().map(|partition| one(*partition)).collect() }
 }

@@ -17,6 +17,8 @@ use spillway_consumer::store::StoreSettings;
 use spillway_consumer::{Config, Control, Error, ID_HEADER, Summary, run};
 use spillway_service::kafka::KafkaSettings;
 use spillway_testkit::kafka::Mock;
+use spillway_testkit::oracle::{Dedup, Recount};
+use spillway_testkit::tweets::{Generator, Options};
 use tempfile::TempDir;
 
 pub(crate) const TOPIC: &str = "events";
@@ -204,4 +206,39 @@ pub(crate) fn rec(partition: i32, id: u32, secs: i64, author: &str) -> Rec {
 /// The events of `activity` by window start, in seconds after [`START`].
 pub(crate) fn activity(store: &Path) -> Vec<(i64, i64)> {
     rows(store, "activity").into_iter().map(|((start, _), counts)| (start - START, counts[0])).collect()
+}
+
+/// An hour of generated tweets, some twice, and their recount by the oracle.
+pub(crate) fn hour(seed: u64, records: u64) -> (Vec<Vec<u8>>, Recount) {
+    let window = Duration::from_secs(300);
+    let options = Options {
+        repeat_share: 0.02,
+        ..Options::ending_at(START * 1000, Duration::from_secs(3600), records)
+    };
+    let mut recount = Recount::new(window, Dedup::ById);
+    let lines: Vec<_> = Generator::new(seed, options)
+        .take(usize::try_from(records).unwrap())
+        .map(|t| t.line.to_vec())
+        .collect();
+    for line in &lines {
+        recount.add(line);
+    }
+    (lines, recount)
+}
+
+/// The tables are the recount's.
+pub(crate) fn assert_recount(store: &Path, recount: &Recount) {
+    let four = |c: &spillway_testkit::oracle::Counts| -> Counts {
+        [c.events, c.reposts, c.referencing, c.unique_actors]
+    };
+    let all: Rows =
+        recount.activity().iter().map(|(start, c)| ((start / 1_000_000, String::new()), four(c))).collect();
+    assert_eq!(rows(store, "activity"), all);
+    let cities: Rows = recount
+        .city_activity()
+        .iter()
+        .map(|((start, city), c)| ((start / 1_000_000, city.clone()), four(c)))
+        .collect();
+    assert!(cities.len() > 50, "{} rows", cities.len());
+    assert_eq!(rows(store, "city_activity"), cities);
 }

@@ -1,0 +1,187 @@
+//! What takes its time with the store, on the store's own threads: each piece of work reports to the run
+//! when it is done. What may pass is tried again for as long as it takes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use tokio::runtime::Handle;
+
+use crate::acquire::{AcquireError, Claim, acquire};
+use crate::error::Error;
+use crate::finalise::FinalWindow;
+use crate::finaliser::{FinaliseError, Finaliser, Sink, Step};
+use crate::log::{Entry, Header, Log, LogError, Proposal, Put};
+use crate::partition::Restored;
+use crate::patience::Patience;
+use crate::store::Store;
+use crate::tables::Tables;
+use crate::writer::{Batch, WriteError, Writer, Written};
+
+/// What a piece of work came to.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// A partition has been taken on.
+    Acquired { partition: i32, epoch: u64, restored: Box<Restored> },
+    /// An entry was brought to the log.
+    Put { epoch: u64, header: Box<Header>, put: Put },
+    /// The log of a partition that rests was looked at.
+    Checked { partition: i32, epoch: u64, seq: u64, goes_on: bool },
+    /// The finaliser took a step.
+    Step { finaliser: Box<Finaliser<Store>>, step: Step },
+    /// The newest proposal was asked for.
+    Proposal(Option<Proposal>),
+    /// Something failed in a way that trying again does not mend.
+    Failed(Box<Error>),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Background {
+    runtime: Handle,
+    log: Log<Store>,
+    tables: Tables,
+    sink: TableSink,
+    done: Sender<Done>,
+    results: Receiver<Done>,
+}
+
+impl Background {
+    /// `facts` is what every final object's metadata says.
+    pub(crate) fn new(
+        runtime: Handle,
+        store: Store,
+        topic: &str,
+        tables: Tables,
+        facts: Vec<(&'static str, String)>,
+    ) -> Self {
+        let (done, results) = unbounded();
+        let writer = Writer::new(store.clone(), tables.list().into());
+        let sink = TableSink { writer, facts: facts.into() };
+        Self { runtime, log: Log::new(store, topic), tables, sink, done, results }
+    }
+
+    /// What has been done, one at a time.
+    pub(crate) fn take(&self) -> Option<Done> {
+        self.results.try_recv().ok()
+    }
+
+    /// Takes a partition on.
+    pub(crate) fn acquire(&self, claim: Claim, epoch: u64) {
+        let log = self.log.clone();
+        self.spawn(async move {
+            let mut patience = Patience::new();
+            loop {
+                match acquire(&log, &claim).await {
+                    Ok(restored) => {
+                        let partition = claim.partition;
+                        return Ok(Done::Acquired { partition, epoch, restored: Box::new(restored) });
+                    }
+                    Err(error) => patience.after::<AcquireError>(error).await?,
+                }
+            }
+        });
+    }
+
+    /// Brings an entry to the log.
+    pub(crate) fn put(&self, entry: Entry, epoch: u64) {
+        let log = self.log.clone();
+        self.spawn(async move {
+            let mut patience = Patience::new();
+            loop {
+                match log.put(&entry).await {
+                    Ok(put) => return Ok(Done::Put { epoch, header: Box::new(entry.header), put }),
+                    Err(error) => patience.after::<LogError>(error).await?,
+                }
+            }
+        });
+    }
+
+    /// Looks whether somebody else has written after what should be a partition's newest entry.
+    pub(crate) fn check(&self, partition: i32, seq: u64, epoch: u64) {
+        let log = self.log.clone();
+        self.spawn(async move {
+            let mut patience = Patience::new();
+            loop {
+                match log.goes_on_after(partition, seq).await {
+                    Ok(goes_on) => return Ok(Done::Checked { partition, epoch, seq, goes_on }),
+                    Err(error) => patience.after::<LogError>(error).await?,
+                }
+            }
+        });
+    }
+
+    /// Asks for the newest proposal.
+    pub(crate) fn ask(&self, known: Option<Proposal>) {
+        let log = self.log.clone();
+        self.spawn(async move {
+            let mut patience = Patience::new();
+            loop {
+                match log.newest_proposal(known.as_ref()).await {
+                    Ok(newest) => return Ok(Done::Proposal(newest)),
+                    Err(error) => patience.after::<LogError>(error).await?,
+                }
+            }
+        });
+    }
+
+    /// Lets the finaliser take a step; without one, a new one.
+    pub(crate) fn finalise(&self, finaliser: Option<Box<Finaliser<Store>>>, partitions: i32) {
+        let (log, tables, sink) = (self.log.clone(), self.tables.clone(), self.sink.clone());
+        self.spawn(async move {
+            let mut patience = Patience::new();
+            let mut finaliser = finaliser;
+            loop {
+                let result = match &mut finaliser {
+                    Some(finaliser) => finaliser.step(partitions, &sink).await.map(Some),
+                    None => match Finaliser::open(log.clone(), tables.clone()).await {
+                        Ok(opened) => {
+                            finaliser = Some(Box::new(opened));
+                            Ok(None)
+                        }
+                        Err(error) => Err(error.into()),
+                    },
+                };
+                match (result, finaliser.take()) {
+                    (Ok(Some(step)), Some(finaliser)) => return Ok(Done::Step { finaliser, step }),
+                    (Ok(_), opened) => finaliser = opened,
+                    (Err(FinaliseError::Write(error)), _) => return Err(error.into()),
+                    (Err(FinaliseError::Log(error)), opened) => {
+                        patience.after::<LogError>(error).await?;
+                        finaliser = opened;
+                    }
+                }
+            }
+        });
+    }
+
+    fn spawn(&self, work: impl Future<Output = Result<Done, Error>> + Send + 'static) {
+        let done = self.done.clone();
+        self.runtime.spawn(async move {
+            let result = work.await.unwrap_or_else(|error| Done::Failed(Box::new(error)));
+            if done.send(result).is_err() {
+                tracing::debug!("the run ended before the store answered; the next run finds out");
+            }
+        });
+    }
+}
+
+/// Final windows as objects of Parquet.
+#[derive(Debug, Clone)]
+struct TableSink {
+    writer: Writer,
+    facts: Arc<[(&'static str, String)]>,
+}
+
+impl Sink for TableSink {
+    async fn write(
+        &self,
+        windows: Vec<FinalWindow>,
+        offsets: BTreeMap<i32, i64>,
+    ) -> Result<Vec<Written>, WriteError> {
+        let offsets: Vec<_> = offsets.iter().map(|(p, next)| format!("\"{p}\":{next}")).collect();
+        let mut facts = self.facts.to_vec();
+        facts.push(("offsets", format!("{{{}}}", offsets.join(","))));
+        self.writer.write(Batch { windows, facts }).await
+    }
+}

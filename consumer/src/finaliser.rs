@@ -1,0 +1,249 @@
+//! The finaliser: reads the log of all partitions, proposes how far windows may be final, and writes them
+//! when every partition is closed that far. It keeps nothing that it cannot read again, so any member
+//! may run it, and two that do get in each other's way without harm (docs/adr/0007).
+//!
+//! It never writes a window before the proposal that covers it is in the log and every partition that
+//! has a log is closed up to it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::finalise::{FinalWindow, Windows};
+use crate::log::{Log, LogError, Proposal, Put, Standing};
+use crate::micros::Micros;
+use crate::store::Objects;
+use crate::tables::Tables;
+use crate::writer::{WriteError, Written};
+
+/// Where final windows go.
+pub(crate) trait Sink {
+    /// Writes windows. `offsets` is the offset of the next record of each partition.
+    fn write(
+        &self,
+        windows: Vec<FinalWindow>,
+        offsets: BTreeMap<i32, i64>,
+    ) -> impl Future<Output = Result<Vec<Written>, WriteError>> + Send;
+}
+
+/// Why a step failed. It can be taken again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FinaliseError {
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+/// What a step came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There is nothing to do until a partition is closed further.
+    Waiting,
+    /// A frontier has been proposed, by this finaliser or another.
+    Proposed,
+    /// The windows up to `through` are final.
+    Final { through: Micros, written: Vec<Written> },
+}
+
+/// How far the log of one partition has been read.
+#[derive(Debug, Default)]
+struct Cursor {
+    /// The first entry that has not been read.
+    next: u64,
+    /// Where the entries begin that have been read.
+    first: u64,
+    /// It has an entry.
+    is_born: bool,
+    closed_through: Option<Micros>,
+    standing: Standing,
+    next_offset: Option<i64>,
+    /// Entries that windows may still need, with where they close the partition up to.
+    needed: VecDeque<(u64, Micros)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Finaliser<S> {
+    log: Log<S>,
+    windows: Windows,
+    cursors: BTreeMap<i32, Cursor>,
+    newest: Option<Proposal>,
+    /// The newest proposal has not been carried out.
+    is_pending: bool,
+}
+
+impl<S: Objects> Finaliser<S> {
+    /// Goes on where the newest proposal is.
+    pub(crate) async fn open(log: Log<S>, tables: Tables) -> Result<Self, LogError> {
+        let newest = log.newest_proposal(None).await?;
+        let mut finaliser = Self {
+            log,
+            windows: Windows::new(tables, None),
+            cursors: BTreeMap::new(),
+            newest: None,
+            is_pending: false,
+        };
+        finaliser.go_on_from(newest);
+        Ok(finaliser)
+    }
+
+    fn go_on_from(&mut self, newest: Option<Proposal>) {
+        let (from, positions) =
+            newest.iter().map(|newest| (newest.from, newest.positions.clone())).next().unwrap_or_default();
+        self.windows = Windows::new(self.windows.tables().clone(), from);
+        let cursor = |(partition, next)| (partition, Cursor { next, first: next, ..Cursor::default() });
+        self.cursors = positions.into_iter().map(cursor).collect();
+        self.is_pending = newest.is_some();
+        self.newest = newest;
+    }
+
+    /// The newest proposal.
+    pub(crate) fn newest(&self) -> Option<&Proposal> {
+        self.newest.as_ref()
+    }
+
+    /// Windows that end at or before this are final.
+    pub(crate) fn written_through(&self) -> Option<Micros> {
+        self.windows.written_through()
+    }
+
+    /// Goes on as far as it can, up to one proposal or the windows of one. The topic has at least
+    /// `partitions` partitions.
+    ///
+    /// Cancel safety: a step that is dropped halfway may be repeated by another finaliser, but not on
+    /// this one, whose cursors may then say too little; it has to be opened anew.
+    pub(crate) async fn step(&mut self, partitions: i32, sink: &impl Sink) -> Result<Step, FinaliseError> {
+        for partition in 0..partitions {
+            self.cursors.entry(partition).or_default();
+        }
+        match &self.newest {
+            Some(proposal) if self.is_pending => {
+                let through = proposal.through;
+                self.carry_out(through, sink).await
+            }
+            _ => Ok(self.advance().await?),
+        }
+    }
+
+    /// Writes the windows of the newest proposal when every partition is closed up to it.
+    async fn carry_out(&mut self, through: Micros, sink: &impl Sink) -> Result<Step, FinaliseError> {
+        // Listed after the proposal was created: a partition that is not there yet will see it.
+        for partition in self.log.partitions().await? {
+            self.cursors.entry(partition).or_default();
+        }
+        for partition in self.all() {
+            while self.closed_through(partition) < Some(through) {
+                if !self.read_next(partition).await? {
+                    return Ok(Step::Waiting);
+                }
+            }
+        }
+        let offsets = self.cursors.iter().filter_map(|(p, cursor)| Some((*p, cursor.next_offset?)));
+        let written = sink.write(self.windows.plan(through), offsets.collect()).await?;
+        self.windows.finalised(through);
+        let needed = self.windows.needed_from();
+        for cursor in self.cursors.values_mut() {
+            while cursor.needed.front().is_some_and(|(_, closed)| Some(*closed) <= needed) {
+                cursor.needed.pop_front();
+            }
+        }
+        self.is_pending = false;
+        Ok(Step::Final { through, written })
+    }
+
+    /// Reads on, and proposes the next frontier when there is one.
+    async fn advance(&mut self) -> Result<Step, LogError> {
+        loop {
+            let before = self.newest.as_ref().map(|proposal| proposal.through);
+            if let Some(through) = self.frontier().filter(|through| Some(*through) > before) {
+                return self.propose(through).await;
+            }
+            let mut has_read = false;
+            for partition in self.blocking() {
+                has_read |= self.read_next(partition).await?;
+            }
+            if !has_read {
+                return Ok(Step::Waiting);
+            }
+        }
+    }
+
+    async fn propose(&mut self, through: Micros) -> Result<Step, LogError> {
+        let position = |cursor: &Cursor| cursor.needed.front().map_or(cursor.next, |(seq, _)| *seq);
+        let proposal = Proposal {
+            seq: self.newest.as_ref().map_or(0, |newest| newest.seq + 1),
+            from: self.windows.written_through(),
+            through,
+            positions: self
+                .cursors
+                .iter()
+                .map(|(partition, cursor)| (*partition, position(cursor)))
+                .collect(),
+        };
+        match self.log.propose(&proposal).await? {
+            Put::Ours => {
+                self.newest = Some(proposal);
+                self.is_pending = true;
+            }
+            Put::Theirs => {
+                let newest = self.log.newest_proposal(self.newest.as_ref()).await?;
+                tracing::info!("another finaliser was first; going on from its proposal");
+                self.go_on_from(newest);
+            }
+        }
+        Ok(Step::Proposed)
+    }
+
+    /// How far windows may be final, going by what has been read. `None` while a partition that counts
+    /// has closed nothing.
+    fn frontier(&self) -> Option<Micros> {
+        if self.cursors.is_empty() || self.cursors.values().any(|cursor| !cursor.is_born) {
+            return None;
+        }
+        let closed = |cursor: &Cursor| cursor.closed_through;
+        let awake = self.cursors.values().filter(|cursor| cursor.standing == Standing::Awake);
+        // Option's order puts None first, as it must be here.
+        if let Some(least) = awake.map(closed).min() {
+            return least;
+        }
+        let furthest = self.cursors.values().map(closed).max().flatten();
+        let ends = self.cursors.values().filter_map(|cursor| match cursor.standing {
+            Standing::Drained { end } => end,
+            Standing::Awake | Standing::Idle => None,
+        });
+        ends.max().max(furthest)
+    }
+
+    /// The partitions that the frontier depends on: those that are closed least far, and those that may
+    /// have woken up.
+    fn blocking(&self) -> Vec<i32> {
+        let awake = |cursor: &&Cursor| cursor.standing == Standing::Awake && cursor.is_born;
+        let least = self.cursors.values().filter(awake).map(|cursor| cursor.closed_through).min();
+        let blocks = |cursor: &Cursor| {
+            !cursor.is_born || cursor.standing != Standing::Awake || Some(cursor.closed_through) == least
+        };
+        self.cursors.iter().filter(|(_, cursor)| blocks(cursor)).map(|(partition, _)| *partition).collect()
+    }
+
+    fn all(&self) -> BTreeSet<i32> {
+        self.cursors.keys().copied().collect()
+    }
+
+    fn closed_through(&self, partition: i32) -> Option<Micros> {
+        self.cursors.get(&partition).and_then(|cursor| cursor.closed_through)
+    }
+
+    /// Reads the next entry of a partition. Returns whether there was one.
+    async fn read_next(&mut self, partition: i32) -> Result<bool, LogError> {
+        let cursor = self.cursors.entry(partition).or_default();
+        let Some(entry) = self.log.read(partition, cursor.next).await? else { return Ok(false) };
+        let is_first = cursor.next == cursor.first && cursor.first > 0;
+        cursor.is_born = true;
+        cursor.closed_through = entry.header.closed_through;
+        cursor.standing = entry.header.standing;
+        cursor.next_offset = entry.header.next_offset;
+        cursor.needed.extend(entry.header.closed_through.map(|closed| (cursor.next, closed)));
+        cursor.next += 1;
+        self.windows.take(entry, is_first);
+        Ok(true)
+    }
+}

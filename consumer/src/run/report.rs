@@ -1,0 +1,55 @@
+//! What a run says of itself.
+
+use std::time::Instant;
+
+use super::Run;
+use crate::control::{Progress, Summary, TableSummary, Until};
+use crate::writer::Written;
+
+impl Run<'_> {
+    pub(super) fn progress(&self, now: Instant) -> Progress {
+        let tally = self.engine.tally();
+        let sum = |of: fn(&Written) -> u64| self.closing.written().iter().map(of).sum();
+        let left = |partition: i32, next: Option<i64>| {
+            let ends = self.activity.ends(partition, now)?;
+            u64::try_from(ends.high - next.unwrap_or(ends.low)).ok().or(Some(0))
+        };
+        Progress {
+            read: tally.read,
+            events: tally.counted,
+            late: tally.late,
+            duplicates: tally.duplicates,
+            replayed: tally.replayed,
+            quarantined: tally.quarantined,
+            notices: tally.notices,
+            missed: tally.missed,
+            objects: sum(|w| w.objects),
+            rows: sum(|w| w.rows),
+            objects_found: sum(|w| w.found),
+            newest_event: self.engine.newest(),
+            frontier: self.closing.written_through(),
+            lag: if self.membership.is_settled() {
+                self.engine.positions().map(|(p, next)| left(p, next)).sum()
+            } else {
+                None
+            },
+            partitions: self.engine.partition_count(),
+        }
+    }
+
+    pub(super) fn summary(&self, ended: Until) -> Summary {
+        let tables = self.config.tables.iter().zip(self.closing.written());
+        Summary {
+            ended,
+            progress: self.progress(Instant::now()),
+            tables: tables
+                .map(|(table, w)| TableSummary {
+                    table: table.name.clone(),
+                    objects: w.objects,
+                    rows: w.rows,
+                    objects_found: w.found,
+                })
+                .collect(),
+        }
+    }
+}
