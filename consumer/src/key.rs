@@ -4,7 +4,7 @@
 //! actors, and a number needs 8 bytes and no allocation.
 
 /// An identifier, by value.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Key {
     /// The decimal form of this number, without sign or leading zeros.
     Number(u64),

@@ -39,6 +39,7 @@ mod intake;
 mod kafka;
 mod key;
 mod membership;
+pub mod metrics;
 mod micros;
 mod pane;
 mod parquet;
