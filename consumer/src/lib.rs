@@ -60,6 +60,6 @@ pub use control::{Control, Progress, Summary, TableSummary, Until};
 pub use error::Error;
 pub use intake::ID_HEADER;
 pub use micros::Micros;
-pub use profiles::Profile;
+pub use profiles::{Custom, KindOf, Path, Profile, TimeForm, TimeOf};
 pub use run::run;
 pub use writer::WriteError;

@@ -12,6 +12,13 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
 
+impl Text<'_> {
+    /// This, or else `other`.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+}
+
 /// The first element of a list.
 #[derive(Debug)]
 pub(super) struct First<T>(pub(super) Option<T>);
