@@ -2,10 +2,10 @@
 //! extremes, different actors. No I/O, no clock.
 //!
 //! ```text
-//!   Event -> Reading (each thing computed from its text at most once)
+//!   Event -> Reading (each thing computed from its text at most once) -> By: its groups
 //!              |
-//!              v  observe              merge                values
-//!           Metrics of a group  <---> Metrics of the same -----> columns of a row
+//!              v  observe              merge                values             top
+//!           Metrics of a group  <---> Metrics of the same -----> columns of a row ---> rows
 //! ```
 //! Observing and merging commute and associate, exactly: the same events come to the same values, bit by
 //! bit, in whatever order and over whatever parts they were counted. That is why polarities are summed as
@@ -15,6 +15,7 @@
 
 mod distinct;
 mod extreme;
+mod groups;
 mod hashtags;
 mod moments;
 mod plan;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 pub use distinct::{Distinct, EXACT_MAX};
 pub use extreme::{Extreme, Extremes};
+pub use groups::By;
 pub use hashtags::{faces, folded, smile_emoji};
 pub use moments::Moments;
 pub use plan::{Column, Form, KINDS, Kind, Plan, Value};
@@ -39,7 +41,7 @@ use crate::event::Kind as Deed;
 
 /// One group: what its events come to. Holds only what its plan asks for; a group that is only counted
 /// needs no memory of its own beside its entry in a map.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Metrics {
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -55,7 +57,7 @@ pub struct Metrics {
 }
 
 /// What the events' texts come to.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct OfText {
     #[serde(default, skip_serializing_if = "is_zero")]

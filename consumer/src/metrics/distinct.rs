@@ -29,11 +29,11 @@ const REGISTER_MAX: u8 = 63;
 const FEW_MAX: usize = 16;
 
 /// Different ids.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Stored", into = "Stored")]
 pub struct Distinct(State);
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
     /// Sorted.
     Few(Vec<Key>),
@@ -132,6 +132,9 @@ impl Distinct {
 #[derive(Debug, Clone, PartialEq)]
 struct Sketch(HllSketch);
 
+/// Its numbers are sums over the registers, and none of them is NaN.
+impl Eq for Sketch {}
+
 impl Sketch {
     fn of<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Self {
         let mut sketch = Self(new_sketch());
@@ -206,16 +209,9 @@ fn new_union() -> HllUnion {
 #[serde(rename_all = "snake_case")]
 enum Stored {
     /// Sorted.
-    Exact(Vec<StoredKey>),
+    Exact(Vec<Key>),
     /// DataSketches' own bytes in base64.
     Sketch(String),
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(untagged)]
-enum StoredKey {
-    Number(u64),
-    Text(String),
 }
 
 /// Why stored ids cannot be taken back.
@@ -237,17 +233,7 @@ impl From<Distinct> for Stored {
             State::Sketch(sketch) => return Self::Sketch(BASE64_STANDARD.encode(sketch.0.serialize())),
         };
         keys.sort_unstable();
-        Self::Exact(keys.into_iter().map(StoredKey::from).collect())
-    }
-}
-
-impl From<Key> for StoredKey {
-    fn from(key: Key) -> Self {
-        match key {
-            Key::Number(number) => Self::Number(number),
-            // Ids are text, so nothing is lost.
-            Key::Bytes(bytes) => Self::Text(String::from_utf8_lossy(&bytes).into_owned()),
-        }
+        Self::Exact(keys)
     }
 }
 
@@ -258,14 +244,8 @@ impl TryFrom<Stored> for Distinct {
         match stored {
             Stored::Exact(keys) => {
                 let mut distinct = Self::default();
-                for key in keys {
-                    let key = match key {
-                        StoredKey::Number(number) => Key::Number(number),
-                        StoredKey::Text(text) => Key::new(text.as_bytes()),
-                    };
-                    // What was exact stays so: the next one that comes will be one too many.
-                    distinct.insert_key(key, usize::MAX);
-                }
+                // What was exact stays so: the next one that comes will be one too many.
+                keys.into_iter().for_each(|key| distinct.insert_key(key, usize::MAX));
                 Ok(distinct)
             }
             Stored::Sketch(text) => {

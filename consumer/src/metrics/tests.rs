@@ -2,7 +2,7 @@
 //! the parts they are counted in do not matter.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use proptest::prelude::*;
 
@@ -167,4 +167,46 @@ fn a_million_polarities_have_the_variance_of_two() {
     let half = (better.value() - good.value()) / 2.0;
     let expected = half * half * 1_000_000.0 / 999_999.0;
     assert!((moments.variance().unwrap() / expected - 1.0).abs() < 1e-12, "{moments:?}");
+}
+
+/// Each word's polarities, as lists; against the groups of recorded tweets that are cut into five parts.
+#[test]
+fn the_polarity_of_words_is_that_of_the_tweets_they_are_in() {
+    let test = "the_polarity_of_words_is_that_of_the_tweets_they_are_in";
+    let Some(path) = spillway_testkit::samples::find("expected/vader_compound.jsonl", test) else { return };
+    let plan = Plan::new(vec![Kind::Events, Kind::Sentiment]);
+    let mut parts: Vec<HashMap<String, Metrics>> = vec![HashMap::new(); 5];
+    let mut lists: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    for (i, line) in std::fs::read_to_string(path).unwrap().lines().enumerate() {
+        let scored: serde_json::Value = serde_json::from_str(line).unwrap();
+        let event = event(0, None, Deed::Original, scored["text"].as_str().map(str::to_owned));
+        let reading = Reading::new(&event);
+        for word in By::Word.groups(&reading) {
+            parts[i % 5].entry(word.clone().into_owned()).or_default().observe(&plan, &reading);
+            lists.entry(word.into_owned()).or_default().push(scored["vader_compound"].as_f64().unwrap());
+        }
+    }
+    let mut whole: HashMap<String, Metrics> = HashMap::new();
+    for (word, metrics) in parts.into_iter().flatten() {
+        whole.entry(word).or_default().merge(&plan, metrics);
+    }
+    assert!(lists.len() > 1000, "{}", lists.len());
+    assert_eq!(whole.len(), lists.len());
+    for (word, scores) in lists {
+        let n = scores.len() as f64;
+        let mean = scores.iter().sum::<f64>() / n;
+        let squares = scores.iter().map(|score| (score - mean).powi(2)).sum::<f64>();
+        let variance = (n > 1.0).then(|| squares / (n - 1.0));
+        let expected = [
+            Value::Count(scores.len() as u64),
+            Value::Count(scores.len() as u64),
+            Value::Real(Some(mean)),
+            Value::Real(variance.map(f64::sqrt)),
+            Value::Real(variance),
+            Value::Real(scores.iter().copied().min_by(f64::total_cmp)),
+            Value::Real(scores.iter().copied().max_by(f64::total_cmp)),
+        ];
+        let values = whole[&word].values(&plan);
+        assert!(are_close(&values, &expected), "{word}: {values:?} {expected:?}");
+    }
 }
