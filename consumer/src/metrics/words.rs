@@ -1,8 +1,9 @@
 //! The words of a text for tables by word: in lower case, longer than two letters, no stop words, each once.
 //!
 //! 1. The text in lower case, with `'` for the typographic apostrophe.
-//! 2. Without `rt ` at its beginning, and without what begins with `@`, `#` or `http` up to the next space.
-//! 3. Words are runs of letters, digits and apostrophes inside them. (So `don't` is one, and a stop word.)
+//! 2. Without what begins with `@`, `#` or `http`, up to the next space.
+//! 3. Words are runs of letters, digits and apostrophes inside them. So `don't` is one, and a stop word; the
+//!    `rt` of a repost is one, and too short.
 //!
 //! Stop words are Snowball's English ones: `data/README.md`.
 
@@ -19,7 +20,7 @@ const LENGTH_TOO_SHORT: usize = 2;
 #[must_use]
 pub fn words(text: &str) -> Vec<String> {
     let text = text.to_lowercase().replace('\u{2019}', "'");
-    let mut words: Vec<String> = without_links(text.strip_prefix("rt ").unwrap_or(&text))
+    let mut words: Vec<String> = without_links(&text)
         .split(|c: char| !(c.is_alphanumeric() || c == '\''))
         .map(|word| word.trim_matches('\''))
         .filter(|word| word.chars().count() > LENGTH_TOO_SHORT && !STOP_WORDS.contains(word))

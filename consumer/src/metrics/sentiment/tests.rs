@@ -53,6 +53,8 @@ const SCORED: &[(&str, i16)] = &[
     ("I don't think that it wasn't bad", 4310),
     ("ok lol", 6124),
     ("Don’t be sad", -4767),
+    ("the bomb was good", 2023),
+    ("aayf gigo agitators!!!", 0),
     ("bad, bad, bad, bad! but fun?", -4295),
 ];
 
