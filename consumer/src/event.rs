@@ -28,7 +28,7 @@ pub struct Event<'a> {
     pub actor: Option<Cow<'a, str>>,
     /// What was done.
     pub kind: Kind,
-    /// Whether it refers to another event: a repost, a reply or a quote.
+    /// Whether it refers to another event: a repost, a reply, a quote, a like.
     pub referencing: bool,
     /// Name of the place it is tagged with.
     pub place: Option<Cow<'a, str>>,
@@ -38,9 +38,9 @@ pub struct Event<'a> {
     pub lang: Option<Cow<'a, str>>,
     /// Its text.
     pub text: Option<Cow<'a, str>>,
-    /// Its hashtags, without `#`; read only when [`Needs::lists`] says so.
+    /// Its hashtags, without `#`; sure to be there only when [`Needs::lists`] says so.
     pub tags: Vec<Cow<'a, str>>,
-    /// Tags of the rules that let it through; read only when [`Needs::lists`] says so.
+    /// Tags of the rules that let it through; sure to be there only when [`Needs::lists`] says so.
     pub rule_tags: Vec<Cow<'a, str>>,
 }
 

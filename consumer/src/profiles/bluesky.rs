@@ -53,7 +53,7 @@ struct Content<'a> {
     #[serde(default)]
     reply: Object<IgnoredAny>,
     #[serde(default)]
-    subject: Option<IgnoredAny>,
+    subject: Object<IgnoredAny>,
     #[serde(default, borrow)]
     embed: Object<Typed<'a>>,
 }
@@ -93,10 +93,11 @@ fn event<'a>(did: Cow<'a, str>, time: Micros, commit: Commit<'a>) -> Result<Even
     let rev = fields::sure(commit.rev, "/commit/rev")?;
     let content = commit.record.get().unwrap_or_default();
     let kind = if operation == "create" { created(&collection, &content) } else { Kind::Other };
-    // A like or a follow has a subject; a change and a deletion refer to what was there before.
+    // A like has another record as its subject, a follow only an account. A change and a deletion refer
+    // to what was there before.
     let referencing = match kind {
         Kind::Original => false,
-        Kind::Other => operation != "create" || content.subject.is_some(),
+        Kind::Other => operation != "create" || content.subject.peek().is_some(),
         Kind::Repost | Kind::Reply | Kind::Quote => true,
     };
     Ok(Event {

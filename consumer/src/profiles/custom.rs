@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::lenient::LIST_MAX;
 use super::path::Path;
 use crate::event::{Event, Kind, Message, Needs, Unreadable};
 use crate::micros::{self, Micros};
@@ -83,7 +84,9 @@ impl Custom {
     fn event(&self, document: &Value, needs: Needs) -> Result<Event<'static>, Unreadable> {
         let text = |path: &Option<Path>| path.as_ref().and_then(|path| path.text(document)).map(Cow::Owned);
         let list = |path: &Option<Path>| match path {
-            Some(path) if needs.lists => path.texts(document).into_iter().map(Cow::Owned).collect(),
+            Some(path) if needs.lists => {
+                path.texts(document).into_iter().take(LIST_MAX).map(Cow::Owned).collect()
+            }
             _ => Vec::new(),
         };
         let id = self.id.text(document).ok_or_else(|| Unreadable::missing(self.id.to_string()))?;

@@ -43,6 +43,29 @@ fn the_error_of_the_estimate_is_within_four_standard_errors() {
     }
 }
 
+/// DataSketches for C++ (PyPI `datasketches`) gives this for the union of an `hll_sketch(14, HLL_8)` with
+/// itself. The header holds sums over all registers.
+#[test]
+fn the_sketch_is_the_one_of_the_original_library() {
+    let golden = [
+        (3_000, 3_003, "0a01070e0010000a000000000000000000000004fe66cc4000000000000000004835000000000000"),
+        (20_000, 19_860, "0a01070e0010000a0000000000000000000080c42666bf4000000000000000001c13000000000000"),
+        (
+            150_000,
+            151_042,
+            "0a01070e0010000a00000000000000000000803e9e07944000000000000000000400000000000000",
+        ),
+    ];
+    for (n, count, header) in golden {
+        let distinct = of(0..n);
+        assert_eq!(distinct.count(), count);
+        let Stored::Sketch(text) = Stored::from(distinct) else { panic!("exact") };
+        let bytes = BASE64_STANDARD.decode(text).unwrap();
+        let hex: String = bytes[..40].iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!((bytes.len(), hex.as_str()), (40 + (1 << 14), header), "{n}");
+    }
+}
+
 #[test]
 fn numbers_and_their_text_are_one_id_before_and_after_the_limit() {
     // Kept as numbers, then handed to the sketch; or as text to the sketch at once.

@@ -56,9 +56,11 @@ fn the_kind_follows_the_collection_and_what_the_post_carries() {
     );
     assert_eq!(kind(&post(r#","embed":{"$type":"app.bsky.embed.recordWithMedia"}"#)), (Kind::Quote, true));
     assert_eq!(kind(&post(r#","embed":{"$type":"app.bsky.embed.images"}"#)), (Kind::Original, false));
-    let subject = r#","record":{"subject":"did:plc:bob"}"#;
+    let subject = r#","record":{"subject":{"uri":"at://did:plc:bob/app.bsky.feed.post/1","cid":"b"}}"#;
     assert_eq!(kind(&commit("create", "app.bsky.feed.repost", subject)), (Kind::Repost, true));
     assert_eq!(kind(&commit("create", "app.bsky.feed.like", subject)), (Kind::Other, true));
+    let account = r#","record":{"subject":"did:plc:bob"}"#;
+    assert_eq!(kind(&commit("create", "app.bsky.graph.follow", account)), (Kind::Other, false));
     assert_eq!(kind(&commit("create", "app.bsky.actor.profile", r#","record":{}"#)), (Kind::Other, false));
     assert_eq!(kind(&commit("update", "app.bsky.feed.post", r#","record":{}"#)), (Kind::Other, true));
     assert_eq!(kind(&commit("delete", "app.bsky.feed.post", "")), (Kind::Other, true));

@@ -48,6 +48,14 @@ fn each_part_is_read_where_it_is_said_to_stand() {
 }
 
 #[test]
+fn a_list_without_end_is_cut() {
+    let items = vec!["{\"tag\":\"a\"}"; 1000].join(",");
+    let record =
+        format!(r#"{{"order":{{"no":1,"at":"2026-07-04T14:38:08Z"}},"buyer":"a","items":[{items}]}}"#);
+    assert_eq!(event_of(&shop(), &record, ALL).tags.len(), LIST_MAX);
+}
+
+#[test]
 fn what_is_not_said_is_not_there() {
     let shop = Custom {
         actor: None,
