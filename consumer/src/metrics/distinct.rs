@@ -35,7 +35,9 @@ pub struct Distinct(State);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {
-    /// Sorted.
+    /// Most groups never have a second one, and this needs no memory beside the group's.
+    One(Key),
+    /// None, or several, sorted.
     Few(Vec<Key>),
     #[expect(clippy::box_collection, reason = "a group that is only counted must stay small")]
     Many(Box<HashSet<Key>>),
@@ -53,16 +55,23 @@ impl Distinct {
     pub fn insert(&mut self, id: &str, exact_max: usize) {
         match &mut self.0 {
             State::Sketch(sketch) => sketch.insert(id),
-            State::Few(_) | State::Many(_) => self.insert_key(Key::new(id.as_bytes()), exact_max),
+            State::One(_) | State::Few(_) | State::Many(_) => {
+                self.insert_key(Key::new(id.as_bytes()), exact_max)
+            }
         }
     }
 
     fn insert_key(&mut self, key: Key, exact_max: usize) {
         match &mut self.0 {
+            State::One(one) if *one == key => {}
+            State::One(one) => {
+                let mut keys = vec![one.clone(), key];
+                keys.sort_unstable();
+                self.0 = State::Few(keys);
+            }
+            State::Few(keys) if keys.is_empty() => self.0 = State::One(key),
             State::Few(keys) => {
                 if let Err(place) = keys.binary_search(&key) {
-                    // Most groups never have a second one.
-                    keys.reserve_exact(usize::from(keys.is_empty()));
                     keys.insert(place, key);
                 }
                 if keys.len() > FEW_MAX {
@@ -89,6 +98,7 @@ impl Distinct {
         self.0 = into;
         match (&mut self.0, from) {
             (State::Sketch(sketch), State::Sketch(other)) => sketch.merge(&other),
+            (_, State::One(key)) => self.insert_key(key, exact_max),
             (_, State::Few(keys)) => keys.into_iter().for_each(|key| self.insert_key(key, exact_max)),
             (_, State::Many(keys)) => keys.into_iter().for_each(|key| self.insert_key(key, exact_max)),
             // The heavier of the two is the one that takes in.
@@ -99,6 +109,7 @@ impl Distinct {
     /// Which of two takes the other in.
     fn weight(&self) -> usize {
         match &self.0 {
+            State::One(_) => 1,
             State::Few(keys) => keys.len(),
             State::Many(keys) => keys.len(),
             State::Sketch(_) => usize::MAX,
@@ -109,6 +120,7 @@ impl Distinct {
     #[must_use]
     pub fn count(&self) -> u64 {
         match &self.0 {
+            State::One(_) => 1,
             State::Few(keys) => keys.len() as u64,
             State::Many(keys) => keys.len() as u64,
             State::Sketch(sketch) => sketch.estimate(),
@@ -228,6 +240,7 @@ enum StoredFault {
 impl From<Distinct> for Stored {
     fn from(distinct: Distinct) -> Self {
         let mut keys: Vec<Key> = match distinct.0 {
+            State::One(key) => vec![key],
             State::Few(keys) => keys,
             State::Many(keys) => keys.into_iter().collect(),
             State::Sketch(sketch) => return Self::Sketch(BASE64_STANDARD.encode(sketch.0.serialize())),

@@ -18,7 +18,7 @@ fn stored(distinct: &Distinct) -> String {
 
 #[test]
 fn it_is_exact_up_to_the_limit_and_says_when_it_no_longer_is() {
-    for n in [0, 1, 16, 17, 2047, 2048] {
+    for n in [0, 1, 2, 3, 16, 17, 2047, 2048] {
         let distinct = of((0..n).chain(0..n));
         assert_eq!((distinct.count(), distinct.is_exact(), distinct.is_empty()), (n, true, n == 0));
     }
