@@ -28,7 +28,7 @@ pub struct Event<'a> {
     pub actor: Option<Cow<'a, str>>,
     /// What was done.
     pub kind: Kind,
-    /// Whether it refers to another event: a repost, a reply or a quote.
+    /// Whether it refers to another event: a repost, a reply, a quote, a like.
     pub referencing: bool,
     /// Name of the place it is tagged with.
     pub place: Option<Cow<'a, str>>,
@@ -38,9 +38,9 @@ pub struct Event<'a> {
     pub lang: Option<Cow<'a, str>>,
     /// Its text.
     pub text: Option<Cow<'a, str>>,
-    /// Its hashtags, without `#`; read only when [`Needs::lists`] says so.
+    /// Its hashtags, without `#`; sure to be there only when [`Needs::lists`] says so.
     pub tags: Vec<Cow<'a, str>>,
-    /// Tags of the rules that let it through; read only when [`Needs::lists`] says so.
+    /// Tags of the rules that let it through; sure to be there only when [`Needs::lists`] says so.
     pub rule_tags: Vec<Cow<'a, str>>,
 }
 
@@ -55,7 +55,7 @@ pub enum Kind {
     Reply,
     /// Passes another event on with words of its own.
     Quote,
-    /// Refers to another event in a way that has no name here.
+    /// Anything else, such as a like, a deletion, or a change of what was said before.
     Other,
 }
 
@@ -76,23 +76,39 @@ pub enum Unreadable {
     #[error("cannot be read as JSON of this profile")]
     Json(#[from] serde_json::Error),
     /// Something that must be a JSON object is none.
-    #[error("{} is no JSON object", if field.is_empty() { "the record" } else { field })]
+    #[error("{} is no JSON object", if field.is_empty() { "the record" } else { field.as_ref() })]
     NotObject {
         /// Its JSON pointer; empty for the whole record.
-        field: &'static str,
+        field: Cow<'static, str>,
     },
     /// A field that an event cannot do without.
     #[error("{field} is missing")]
     Missing {
         /// Its JSON pointer.
-        field: &'static str,
+        field: Cow<'static, str>,
     },
-    /// The time is no RFC 3339 time.
-    #[error("{field} is no RFC 3339 time: {text:?}")]
+    /// The time is not of the form that the profile knows.
+    #[error("{field} is no {form}: {text:?}")]
     Time {
         /// Its JSON pointer.
-        field: &'static str,
+        field: Cow<'static, str>,
+        /// What should stand there.
+        form: &'static str,
         /// What stands there, cut to 64 characters.
         text: String,
     },
+}
+
+impl Unreadable {
+    pub(crate) fn not_object(field: &'static str) -> Self {
+        Self::NotObject { field: Cow::Borrowed(field) }
+    }
+
+    pub(crate) fn missing(field: impl Into<Cow<'static, str>>) -> Self {
+        Self::Missing { field: field.into() }
+    }
+
+    pub(crate) fn time(field: impl Into<Cow<'static, str>>, form: &'static str, text: &str) -> Self {
+        Self::Time { field: field.into(), form, text: text.chars().take(64).collect() }
+    }
 }

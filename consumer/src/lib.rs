@@ -43,6 +43,7 @@ mod kafka;
 mod key;
 mod log;
 mod membership;
+pub mod metrics;
 mod micros;
 #[cfg(test)]
 mod model;
@@ -68,6 +69,6 @@ pub use error::Error;
 pub use intake::ID_HEADER;
 pub use log::{CodecError, LogError};
 pub use micros::Micros;
-pub use profiles::Profile;
+pub use profiles::{Custom, KindOf, Path, Profile, TimeForm, TimeOf};
 pub use run::run;
 pub use writer::WriteError;

@@ -84,7 +84,7 @@ fn every_error_comes_at_once_with_its_line() {
         "c.toml:1: kafka.topic: missing;",
         "c.toml:2: kafka.broker: unknown setting; did you mean \"brokers\"?",
         "c.toml:3: kafka.options: \"group.id\" is set by Spillway itself",
-        "c.toml:6: input.profile: \"x_v3\" is unknown; use one of \"x_v2\"",
+        "c.toml:6: input.profile: \"x_v3\" is unknown; use one of \"x_v2\", \"x_v1\", \"wikimedia\", \"mastodon\", \"bluesky\"",
         "c.toml:8: time.delay: 48 h 00 m is out of range; use 0 ms to 24 h 00 m",
         "c.toml:10: store.url: \"gs://x\" is no store;",
         "c.toml:12: table[0].name: \"A B\" is no table name;",

@@ -12,6 +12,16 @@ use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Vis
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Text<'a>(pub(super) Option<Cow<'a, str>>);
 
+impl Text<'_> {
+    /// This, or else `other`.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self(self.0.or(other.0))
+    }
+}
+
+/// No event has more tags than this; the rest of a list is read over.
+pub(super) const LIST_MAX: usize = 64;
+
 /// The first element of a list.
 #[derive(Debug)]
 pub(super) struct First<T>(pub(super) Option<T>);
@@ -118,7 +128,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for First<T> {
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for List<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListVisitor::<T, 64>(PhantomData)).map(Self)
+        deserializer.deserialize_any(ListVisitor::<T, LIST_MAX>(PhantomData)).map(Self)
     }
 }
 

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::fields;
 use super::lenient::{First, List, Object, Text};
 use crate::event::{Event, Kind, Message, Needs, Unreadable};
-use crate::micros;
 
 /// `E` and `R` are what is read of `entities` and `matching_rules`: all, or nothing.
 #[derive(Deserialize)]
@@ -119,11 +119,11 @@ fn message<'a, E: Tags<'a>, R: Tags<'a>>(
     record: Object<Record<'a, E, R>>,
     needs: Needs,
 ) -> Result<Message<'a>, Unreadable> {
-    let record = record.get().ok_or(Unreadable::NotObject { field: "" })?;
+    let record = record.get().ok_or(Unreadable::not_object(""))?;
     match record.data {
         Object::Is(data) => event(data, record.includes, record.matching_rules, needs).map(Message::Event),
         Object::Absent => Ok(Message::Notice { title: notice_title(record.title, record.errors) }),
-        Object::Other => Err(Unreadable::NotObject { field: "/data" }),
+        Object::Other => Err(Unreadable::not_object("/data")),
     }
 }
 
@@ -138,22 +138,16 @@ fn event<'a, E: Tags<'a>, R: Tags<'a>>(
     rules: R,
     needs: Needs,
 ) -> Result<Event<'a>, Unreadable> {
-    let id = data.id.0.ok_or(Unreadable::Missing { field: "/data/id" })?;
-    let created_at = data.created_at.0.ok_or(Unreadable::Missing { field: "/data/created_at" })?;
-    let time = micros::parse(&created_at).ok_or_else(|| Unreadable::Time {
-        field: "/data/created_at",
-        text: created_at.chars().take(64).collect(),
-    })?;
-    if needs.actor && data.author_id.0.is_none() {
-        return Err(Unreadable::Missing { field: "/data/author_id" });
-    }
+    let id = fields::sure(data.id, "/data/id")?;
+    let time = fields::rfc3339(data.created_at, "/data/created_at")?;
+    let actor = fields::actor(data.author_id, "/data/author_id", needs)?;
     let place = includes.get().and_then(|includes| includes.places.0).and_then(Object::get);
     let (place, place_type) = place.map_or((None, None), |place| (place.full_name.0, place.place_type.0));
     let references = data.referenced_tweets.0;
     Ok(Event {
         id,
         time,
-        actor: data.author_id.0,
+        actor,
         kind: kind(&references),
         referencing: !references.is_empty(),
         place,

@@ -1,6 +1,7 @@
 //! Tests of the X v2 profile: shapes seen in recordings and shapes that must not break it.
 
 use super::*;
+use crate::micros;
 
 const ALL: Needs = Needs { actor: true, lists: true };
 const FEW: Needs = Needs { actor: true, lists: false };
