@@ -1,4 +1,4 @@
-//! A small client of S3 over plain HTTP: one connection a request, requests unsigned, no retries. What it
+//! A small client of S3 over plain HTTP: one connection a request, requests not really signed, no retries. What it
 //! reports is what the server said, once.
 
 use std::io::{self, Read as _, Write as _};
@@ -9,6 +9,10 @@ use super::{Error, xml};
 
 /// Longest wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A signature that nobody checks; a request without one would come from the public.
+const ANYBODY: &str = "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
+    SignedHeaders=host, Signature=0\r\n";
 
 /// What a create-only put came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +131,7 @@ impl Client {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
         let mut wire = format!(
-            "{request} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\n{header}\r\n",
+            "{request} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\nConnection: close\r\n{ANYBODY}{header}\r\n",
             self.address,
             body.len()
         )

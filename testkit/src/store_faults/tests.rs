@@ -22,11 +22,11 @@ fn rig(faults: &[Fault]) -> Rig {
 }
 
 /// The status that the client saw, or `None` for a broken connection.
-fn status(outcome: Result<Put, Failure>) -> Option<u16> {
+fn status(outcome: &Result<Put, Failure>) -> Option<u16> {
     match outcome {
         Ok(Put::Created) => Some(200),
         Ok(Put::Refused) => Some(412),
-        Err(Failure::Status { status, .. }) => Some(status),
+        Err(Failure::Status { status, .. }) => Some(*status),
         Err(_) => None,
     }
 }
@@ -45,7 +45,7 @@ fn what_the_client_is_told_and_what_was_done() {
     ];
     for (fault, told, done) in expected {
         let rig = rig(&[fault]);
-        assert_eq!(status(rig.via.create("a", b"1")), told, "{fault:?}");
+        assert_eq!(status(&rig.via.create("a", b"1")), told, "{fault:?}");
         assert_eq!(rig.direct.read("a").unwrap().is_some(), done, "{fault:?}");
         let counts = rig.proxy.counts();
         assert_eq!((counts.faults.get(&fault), counts.requests.get("PUT")), (Some(&1), Some(&1)));
@@ -61,7 +61,7 @@ fn what_the_client_is_told_and_what_was_done() {
 #[test]
 fn a_belated_put_is_done_after_the_client_has_given_up() {
     let rig = rig(&[Fault::Belated]);
-    assert_eq!(status(rig.via.create("a", b"1")), None);
+    assert_eq!(status(&rig.via.create("a", b"1")), None);
     let deadline = Instant::now() + Duration::from_secs(10);
     while rig.direct.read("a").unwrap().is_none() {
         assert!(Instant::now() < deadline, "it was never done");
@@ -77,7 +77,7 @@ fn fair_weather_changes_nothing_and_a_store_that_is_down_does_nothing() {
     rig.via.write("x/1", b"1").unwrap();
     assert_eq!(rig.via.list("x/").unwrap(), ["x/1"]);
     rig.proxy.set(Weather::down());
-    assert_eq!(status(rig.via.create("x/2", b"2")), Some(503));
+    assert_eq!(status(&rig.via.create("x/2", b"2")), Some(503));
     assert_eq!(rig.direct.list("x/").unwrap(), ["x/1"]);
     rig.proxy.set(Weather::fair());
     assert_eq!(rig.via.read("x/1").unwrap().as_deref(), Some(&b"1"[..]));
