@@ -2,7 +2,7 @@
 //!
 //! | type | what it is | for |
 //! |---|---|---|
-//! | [`Moto`] | `moto` from PyPI, another project's idea of S3, as a process | the proof: no code of ours on the server's side |
+//! | [`Moto`] | `moto` from PyPI, another project's idea of S3, as a process | the proof: nearly no code of ours on the server's side |
 //! | [`Memory`] | as much of S3 as an object store client uses, in the test's own process | the quick tier: nothing to install |
 //!
 //! Both refuse a second `PUT` with `If-None-Match: *`, also when two writers race: a test has two race a

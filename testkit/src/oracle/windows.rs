@@ -14,7 +14,7 @@
 //!
 //! It needs Python; the first call on a machine installs DuckDB (see [`crate::python`]).
 
-#[cfg(all(test, feature = "kafka"))]
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

@@ -1,5 +1,8 @@
 //! The definitions against the recordings' known results, against the naive recount, and that a wrong
 //! table is found wrong. Tables to compare are written by DuckDB from the CSV of the known results.
+//! They need Python, as the other tests behind this feature.
+
+#![cfg(feature = "kafka")]
 
 use std::time::Duration;
 
