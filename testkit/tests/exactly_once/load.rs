@@ -36,6 +36,8 @@ pub(crate) struct Load {
     posts: Generator,
     partitions: i32,
     idle: (i32, std::ops::Range<u64>),
+    /// Some events are late.
+    is_late: bool,
     produced: u64,
     /// With the record number at which they are due.
     held: Vec<(u64, Record)>,
@@ -59,11 +61,17 @@ impl Load {
             posts: Generator::new(plan.seed, options),
             partitions: plan.partitions,
             idle: plan.idle.clone(),
+            is_late: true,
             produced: 0,
             held: Vec::new(),
             places: BTreeMap::new(),
             newest: BTreeMap::new(),
         }
+    }
+
+    /// No event is late.
+    pub(crate) fn punctual(plan: &Plan) -> Self {
+        Self { is_late: false, ..Self::new(plan) }
     }
 
     /// From now on the topic has more partitions.
@@ -137,7 +145,7 @@ impl Load {
     /// An event that is late by what its partition holds, when that holds anything.
     fn late(&mut self) -> Option<Record> {
         let partition = self.partition();
-        let newest = *self.newest.get(&partition)?;
+        let newest = *self.newest.get(&partition).filter(|_| self.is_late)?;
         let late = self.moved("late", Some(newest - LATE_MS));
         Some(Record { partition, ..late })
     }

@@ -22,8 +22,10 @@ mod member;
 mod plan;
 mod producer;
 mod run;
+mod spark;
 mod world;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use plan::{Abilities, Plan};
@@ -38,9 +40,21 @@ pub(crate) fn say(text: &str) {
     eprintln!("{text}");
 }
 
+/// One test at a time has a cluster of three Java machines.
+static CLUSTER: Mutex<()> = Mutex::new(());
+
 #[test]
 fn the_tables_are_those_of_a_batch_whatever_happens() {
+    let _alone = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(error) = all_runs() {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn spark_makes_the_same_tables() {
+    let _alone = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Err(error) = spark::compare_with_spark() {
         panic!("{error}");
     }
 }
