@@ -15,6 +15,7 @@ SHOWN = 10
 def main(ours, theirs):
     db = duckdb.connect()
     db.execute("SET TimeZone = 'UTC'")
+    db.execute("SET enable_progress_bar = false")
     for name, folder in (("theirs", theirs), ("ours", ours)):
         files = f"read_parquet('{folder}/**/*.parquet', hive_partitioning = false)"
         names = [row[0] for row in db.execute(f"DESCRIBE SELECT * FROM {files}").fetchall()]

@@ -168,3 +168,48 @@ fn created_ms(line: &[u8]) -> i64 {
     let text = value.pointer("/data/created_at").and_then(Value::as_str).unwrap_or_default();
     chrono::DateTime::parse_from_rfc3339(text).map_or(0, |time| time.timestamp_millis())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::plan::Abilities;
+
+    #[test]
+    fn a_load_follows_from_its_seed_and_keeps_its_promises() {
+        let plan = Plan::new(3, Abilities { members: 1, grow: false });
+        let all = |mut load: Load| -> Vec<Record> { (0..plan.records).map(|_| load.next()).collect() };
+        let records = all(Load::new(&plan));
+        assert_eq!(all(Load::new(&plan)), records);
+        let mut places = BTreeMap::new();
+        let mut newest: BTreeMap<i32, i64> = BTreeMap::new();
+        let (mut twice, mut late) = (0, 0);
+        for record in records.iter().filter(|record| !record.value.is_empty()) {
+            let Some(id) = &record.id else { continue };
+            let created = created_ms(&record.value);
+            if id.starts_with("late-") {
+                late += 1;
+                assert!(created < newest[&record.partition] - 600_000, "late by its own partition");
+            } else if !id.starts_with("future-") {
+                let newest = newest.entry(record.partition).or_insert(created);
+                *newest = created.max(*newest);
+                twice += i32::from(places.insert(id, record.partition).is_some_and(|place| {
+                    assert_eq!(place, record.partition, "an id keeps its partition");
+                    true
+                }));
+            }
+        }
+        assert!(twice > 20 && late > 20, "{twice} twice, {late} late");
+        let idle = records
+            .iter()
+            .zip(1..)
+            .filter(|(record, number)| record.partition == plan.idle.0 && plan.idle.1.contains(number));
+        // What was held back before, and what comes a second time.
+        assert!(idle.count() < 20);
+        let punctual = all(Load::punctual(&plan));
+        assert!(punctual.iter().all(|record| !record.id.as_deref().is_some_and(|id| id.starts_with("late"))));
+        let partitions: BTreeSet<i32> = punctual.iter().map(|record| record.partition).collect();
+        assert_eq!(partitions.len(), usize::try_from(plan.partitions).unwrap_or(0));
+    }
+}

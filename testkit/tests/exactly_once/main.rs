@@ -8,6 +8,7 @@
 //! SPILLWAY_EXACTLY_ONCE_SEED=7       # of the first run; the next has the next. Printed.
 //! SPILLWAY_EXACTLY_ONCE_MEMBERS=2    # members of the group; 1 by default
 //! SPILLWAY_EXACTLY_ONCE_GROW=1       # the topic gets more partitions in the middle
+//! SPILLWAY_EXACTLY_ONCE_JOBS=4       # so many runs at a time, on one cluster and one store; 1 by default
 //! SPILLWAY_EXACTLY_ONCE_STRICT=1     # a member that ends by itself is a failure; else it is started again
 //! SPILLWAY_EXACTLY_ONCE_QUICK=1      # librdkafka's mock cluster and a store in memory: no Java, no moto
 //! ```
@@ -25,6 +26,7 @@ mod run;
 mod spark;
 mod world;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -64,16 +66,52 @@ fn all_runs() -> Outcome {
     let (runs, first) = (number("RUNS", 3)?, number("SEED", clock)?);
     let world = World::start(number("QUICK", 0)? > 0)?;
     let abilities = Abilities { members: number("MEMBERS", 1)?.max(1), grow: number("GROW", 0)? > 0 };
-    let strict = number("STRICT", 0)? > 0;
     let began = Instant::now();
-    for seed in (first..).take(usize::try_from(runs)?) {
-        let plan = Plan::new(seed, abilities);
-        say(&format!("SPILLWAY_EXACTLY_ONCE_SEED={seed}: {plan}"));
-        let report = Run::start(&world, plan, strict).and_then(Run::finish);
-        say(&report.map_err(|error| format!("SPILLWAY_EXACTLY_ONCE_SEED={seed}: {error}"))?);
+    let all =
+        Runs { world: &world, abilities, strict: number("STRICT", 0)? > 0, next: AtomicU64::new(first) };
+    let (end, jobs) = (first + runs, number("JOBS", 1)?.clamp(1, runs.max(1)));
+    let failed: Vec<String> = std::thread::scope(|scope| {
+        let started: Vec<_> = (0..jobs).map(|_| scope.spawn(|| all.until(end))).collect();
+        started
+            .into_iter()
+            .filter_map(|job| job.join().unwrap_or(Err("a run panicked".to_owned())).err())
+            .collect()
+    });
+    if !failed.is_empty() {
+        return Err(failed.join("\n").into());
     }
     say(&format!("{runs} runs, all tables equal, in {:.0} s", began.elapsed().as_secs_f64()));
     Ok(())
+}
+
+/// Runs to be done, one seed each.
+struct Runs<'a> {
+    world: &'a World,
+    abilities: Abilities,
+    strict: bool,
+    /// The next seed.
+    next: AtomicU64,
+}
+
+impl Runs<'_> {
+    /// Does one after the other while there are any. The first that fails ends it.
+    fn until(&self, end: u64) -> Result<(), String> {
+        loop {
+            let seed = self.next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return Ok(());
+            }
+            let plan = Plan::new(seed, self.abilities);
+            let named = |text: String| format!("SPILLWAY_EXACTLY_ONCE_SEED={seed}: {text}");
+            say(&named(plan.to_string()));
+            let report = Run::start(self.world, plan, self.strict).and_then(Run::finish);
+            say(&report.map(&named).map_err(|error| {
+                // The others need not begin.
+                self.next.store(end, Ordering::Relaxed);
+                named(error.to_string())
+            })?);
+        }
+    }
 }
 
 /// A number of the environment, or the usual one.

@@ -80,8 +80,12 @@ impl<'a> Run<'a> {
         self.produce(&mut load)?;
         let produced = self.began.elapsed();
         self.end_members()?;
+        let early = self.world.objects().list(&format!("{}/tables/", self.topic))?.len();
         self.drain()?;
         let records = read_topic(&self.world.bootstrap(), &self.topic, load.partitions())?;
+        if u64::try_from(records.len())? != self.plan.records {
+            return Err(format!("the topic holds {} of {} records", records.len(), self.plan.records).into());
+        }
         let objects = download(self.world, &self.topic, self.dir.path())?;
         let verdict = judge(&records, self.dir.path())?;
         if !verdict.is_equal() {
@@ -92,7 +96,7 @@ impl<'a> Run<'a> {
             return Err(format!("the load was too small to prove anything: {verdict}").into());
         }
         Ok(format!(
-            "equal after {:.1} s ({:.1} s of records), {objects} objects; ended by themselves: {:?}\n{verdict}\nstore: {}",
+            "equal after {:.1} s ({:.1} s of records), {objects} objects, {early} of the tables' before the drain; ended by themselves: {:?}\n{verdict}\nstore: {}",
             self.began.elapsed().as_secs_f64(),
             produced.as_secs_f64(),
             self.ends,

@@ -16,6 +16,8 @@ def main(path):
         job = json.load(file)
     db = duckdb.connect()
     db.execute("SET TimeZone = 'UTC'")
+    # On a busy machine it would stand between the lines of the output.
+    db.execute("SET enable_progress_bar = false")
     for name in ("pane_us", "delay_us", "future_us"):
         db.execute(f"SET VARIABLE {name} = {int(job[name])}")
     columns = "{partition: 'INTEGER', \"offset\": 'BIGINT', timestamp_ms: 'BIGINT', id: 'VARCHAR', value: 'VARCHAR'}"
