@@ -50,15 +50,16 @@ def read(spark, args):
         .option("maxOffsetsPerTrigger", args.records_per_batch)
         .load()
     )
-    header = f.expr("element_at(filter(headers, h -> h.key = 'spillway-id'), 1).value")
-    place = f.col("record.includes.places")[0]
+    # What is not there is null: Spark's own rule would end the job.
+    header = f.expr("try_element_at(filter(headers, h -> h.key = 'spillway-id'), 1).value")
+    place = f.get("record.includes.places", 0)
     refers = f.col("record.data.referenced_tweets.type")
     return (
         records.withColumn("record", f.from_json(f.col("value").cast("string"), SCHEMA))
         .where("record IS NOT NULL AND record._corrupt_record IS NULL")
         .select(
             f.coalesce(header.cast("string"), f.concat_ws("-", "partition", "offset")).alias("id"),
-            f.to_timestamp("record.data.created_at").alias("time"),
+            f.try_to_timestamp("record.data.created_at").alias("time"),
             f.col("timestamp").alias("kafka_time"),
             f.col("record.data.author_id").alias("actor"),
             f.when(place["place_type"] == "city", place["full_name"]).alias("place"),
