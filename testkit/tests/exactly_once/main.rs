@@ -26,7 +26,7 @@ mod run;
 mod spark;
 mod world;
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -67,8 +67,8 @@ fn all_runs() -> Outcome {
     let world = World::start(number("QUICK", 0)? > 0)?;
     let abilities = Abilities { members: number("MEMBERS", 1)?.max(1), grow: number("GROW", 0)? > 0 };
     let began = Instant::now();
-    let all =
-        Runs { world: &world, abilities, strict: number("STRICT", 0)? > 0, next: AtomicU64::new(first) };
+    let (strict, next, early) = (number("STRICT", 0)? > 0, AtomicU64::new(first), AtomicUsize::new(0));
+    let all = Runs { world: &world, abilities, strict, next, early };
     let (end, jobs) = (first + runs, number("JOBS", 1)?.clamp(1, runs.max(1)));
     let failed: Vec<String> = std::thread::scope(|scope| {
         let started: Vec<_> = (0..jobs).map(|_| scope.spawn(|| all.until(end))).collect();
@@ -79,6 +79,9 @@ fn all_runs() -> Outcome {
     });
     if !failed.is_empty() {
         return Err(failed.join("\n").into());
+    }
+    if all.early.into_inner() == 0 {
+        return Err("no run wrote a window before its drain: the members never worked under chaos".into());
     }
     say(&format!("{runs} runs, all tables equal, in {:.0} s", began.elapsed().as_secs_f64()));
     Ok(())
@@ -91,6 +94,8 @@ struct Runs<'a> {
     strict: bool,
     /// The next seed.
     next: AtomicU64,
+    /// Final objects that were written while things went wrong.
+    early: AtomicUsize,
 }
 
 impl Runs<'_> {
@@ -105,11 +110,13 @@ impl Runs<'_> {
             let named = |text: String| format!("SPILLWAY_EXACTLY_ONCE_SEED={seed}: {text}");
             say(&named(plan.to_string()));
             let report = Run::start(self.world, plan, self.strict).and_then(Run::finish);
-            say(&report.map(&named).map_err(|error| {
+            let report = report.map_err(|error| {
                 // The others need not begin.
                 self.next.store(end, Ordering::Relaxed);
                 named(error.to_string())
-            })?);
+            })?;
+            self.early.fetch_add(report.early, Ordering::Relaxed);
+            say(&named(report.text));
         }
     }
 }

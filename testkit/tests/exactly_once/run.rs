@@ -24,6 +24,13 @@ const START_AGAIN_AFTER: Duration = Duration::from_millis(500);
 /// A drain reads what is left, and every put may fail a few times.
 const DRAIN_WITHIN: Duration = Duration::from_secs(180);
 
+/// What a run came to.
+pub(crate) struct Report {
+    pub(crate) text: String,
+    /// Final objects that were there before the drain.
+    pub(crate) early: usize,
+}
+
 pub(crate) struct Run<'a> {
     world: &'a World,
     plan: Plan,
@@ -64,7 +71,7 @@ impl<'a> Run<'a> {
     }
 
     /// Does everything, and compares. On an error the folder with all logs stays.
-    pub(crate) fn finish(mut self) -> Outcome<String> {
+    pub(crate) fn finish(mut self) -> Outcome<Report> {
         let done = self.work();
         done.map_err(|error| {
             self.members.clear();
@@ -75,7 +82,7 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn work(&mut self) -> Outcome<String> {
+    fn work(&mut self) -> Outcome<Report> {
         let mut load = Load::new(&self.plan);
         self.produce(&mut load)?;
         let produced = self.began.elapsed();
@@ -95,13 +102,14 @@ impl<'a> Run<'a> {
         if verdict.tables.iter().any(|table| table.expected == 0) || verdict.tally.late == 0 {
             return Err(format!("the load was too small to prove anything: {verdict}").into());
         }
-        Ok(format!(
+        let text = format!(
             "equal after {:.1} s ({:.1} s of records), {objects} objects, {early} of the tables' before the drain; ended by themselves: {:?}\n{verdict}\nstore: {}",
             self.began.elapsed().as_secs_f64(),
             produced.as_secs_f64(),
             self.ends,
             self.proxy.counts()
-        ))
+        );
+        Ok(Report { text, early })
     }
 
     fn produce(&mut self, load: &mut Load) -> Outcome {
