@@ -40,7 +40,9 @@ pub(crate) struct Member {
 impl Member {
     pub(crate) fn start(launch: &Launch, drain: bool) -> Outcome<Self> {
         let log = OpenOptions::new().create(true).append(true).open(&launch.log)?;
-        let mut command = Command::new(&launch.binary);
+        // It execs the program, which dies with the thread of its run also when the test is killed.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(&launch.binary);
         command.args(["run", "--config"]).arg(&launch.config).env("NO_COLOR", "1");
         if drain {
             command.arg("--drain");
