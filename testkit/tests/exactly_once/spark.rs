@@ -20,7 +20,7 @@ use crate::{Outcome, say};
 const TOPIC: &str = "events-for-spark";
 const SEED: u64 = 5;
 /// As README.md says.
-const SPARK: &str = "4.1.1";
+const SPARK: &str = "4.0.0";
 const TOP: u32 = 10;
 const DRAIN_WITHIN: Duration = Duration::from_secs(120);
 const WINDOW: Duration = Duration::from_secs(300);
