@@ -17,6 +17,9 @@
 //! | [`kcat`] | a reader that is another program |
 //! | [`presets`] | the services that the daemon knows, each with its fake upstream, for end-to-end tests |
 //! | [`program`] | the real spillwayd as a process |
+//! | [`s3`] | an object store, by another project or in memory |
+//! | [`store_faults`] | the network before an object store: slow, failing, ambiguous |
+//! | [`python`] | programs in Python, installed once |
 //! | [`children`] | other processes, started beside a mock cluster |
 //! | [`samples`] | recordings of real streams, where they are at hand |
 //!
@@ -38,10 +41,13 @@ pub mod oracle;
 mod pipe;
 pub mod presets;
 pub mod program;
+pub mod python;
 pub mod rng;
+pub mod s3;
 pub mod samples;
 pub mod services;
 mod shared;
+pub mod store_faults;
 pub mod tweets;
 pub mod upstream;
 

@@ -37,7 +37,7 @@ pub enum Error {
         source: std::io::Error,
     },
     /// cargo did not build it.
-    #[error("cargo cannot build spillwayd: {0}")]
+    #[error("cargo cannot build the program: {0}")]
     Build(String),
     /// It ended when it should not have.
     #[error("spillwayd ended with {status}; its log ends so:\n{tail}")]
@@ -69,9 +69,17 @@ fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
 /// # Errors
 /// When cargo cannot be run or fails.
 pub fn build() -> Result<PathBuf, Error> {
+    build_binary("spillway-daemon", "spillwayd")
+}
+
+/// Builds a program of the workspace in the profile of the caller, and says where it is.
+///
+/// # Errors
+/// When cargo cannot be run or fails.
+pub fn build_binary(package: &str, name: &str) -> Result<PathBuf, Error> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "-p", "spillway-daemon", "--bin", "spillwayd", "--message-format=json"]);
+    command.args(["build", "-p", package, "--bin", name, "--message-format=json"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
@@ -93,7 +101,7 @@ pub fn build() -> Result<PathBuf, Error> {
     let lines = output.stdout.split(|byte| *byte == b'\n');
     let built = lines.filter_map(|line| serde_json::from_slice::<serde_json::Value>(line).ok());
     let executable = |message: serde_json::Value| {
-        let named = message.pointer("/target/name")?.as_str()? == "spillwayd";
+        let named = message.pointer("/target/name")?.as_str()? == name;
         named.then(|| message.get("executable")?.as_str().map(PathBuf::from)).flatten()
     };
     built.filter_map(executable).next_back().ok_or_else(|| Error::Build("it names no executable".to_owned()))
