@@ -8,9 +8,13 @@ use spillway_service::kafka::KafkaSettings;
 use spillway_service::settings::{self, Environment, Problems, Section};
 use spillway_service::{logging, units};
 
+use crate::filter::Filter;
+use crate::metrics::By;
 use crate::profiles::{PROFILES, Profile};
 use crate::store::{AccessKey, StoreSettings, StoreUrl};
-use crate::tables::{Filter, GroupBy, METRICS, Metric, Table, TableFault, Tables};
+use crate::tables::Table;
+
+mod table;
 
 /// Everything a run needs to know.
 #[derive(Debug, Clone)]
@@ -109,10 +113,10 @@ impl Config {
     #[must_use]
     pub fn standard_tables() -> Vec<Table> {
         let window = Duration::from_secs(300);
-        let city = Filter { place_type: Some("city".to_owned()) };
+        let city = Filter::place_type("city");
         vec![
-            Table::new("activity", window, GroupBy::None, Filter::default()),
-            Table::new("city_activity", window, GroupBy::Place, city),
+            Table::new("activity", window, By::None, Filter::default()),
+            Table::new("city_activity", window, By::Place, city),
         ]
     }
 
@@ -150,7 +154,7 @@ impl Config {
             on_gap: input.choice("on_gap", &ON_GAP),
             time: time(&root.section("time")),
             store: store(&root.section("store")),
-            tables: tables(root),
+            tables: table::tables(root),
             log_level: log_level(&root.section("log")),
         }
     }
@@ -233,74 +237,6 @@ fn access_key(section: &Section<'_>) -> Option<AccessKey> {
             None
         }
     }
-}
-
-fn tables(root: &Section<'_>) -> Vec<Table> {
-    if !root.has("table") {
-        root.problem("table", "there is no table; add a [[table]]");
-        return root.sections("table").iter().map(table).collect();
-    }
-    let sections = root.sections("table");
-    let tables: Vec<Table> = sections.iter().map(table).collect();
-    // What is wrong with one table has been said where it stands.
-    if tables.iter().all(|table| table.check().is_ok())
-        && let Err(TableFault::Twice(name)) = Tables::new(tables.clone())
-        && let Some(i) = tables.iter().rposition(|table| table.name == name)
-    {
-        sections[i].problem("name", &TableFault::Twice(name).to_string());
-    }
-    tables
-}
-
-fn table(section: &Section<'_>) -> Table {
-    let filter = section.section("filter");
-    let table = Table {
-        name: section.require("name", "\"activity\""),
-        window: section.get("window", Duration::from_secs(300)),
-        group_by: group_by(section),
-        filter: Filter { place_type: filter.optional("place_type") },
-        metrics: metrics(section),
-    };
-    let fault = table.check().err();
-    match &fault {
-        Some(TableFault::Name(name)) if name.is_empty() && !section.has("name") => {}
-        Some(fault @ TableFault::Name(_)) => section.problem("name", &fault.to_string()),
-        Some(fault @ TableFault::Window(_)) => section.problem("window", &fault.to_string()),
-        // An unknown metric has been reported and left out.
-        Some(TableFault::Metrics(_))
-            if table.metrics.is_empty() && !section.strings("metrics").is_empty() => {}
-        Some(fault) => section.problem("metrics", &fault.to_string()),
-        None => {}
-    }
-    table
-}
-
-fn group_by(section: &Section<'_>) -> GroupBy {
-    let names = section.strings("group_by");
-    match names.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] | ["none"] => GroupBy::None,
-        ["place"] => GroupBy::Place,
-        _ => {
-            section.problem("group_by", "use one of [\"place\"], [\"none\"]");
-            GroupBy::None
-        }
-    }
-}
-
-fn metrics(section: &Section<'_>) -> Vec<Metric> {
-    if !section.has("metrics") {
-        section.strings("metrics");
-        return METRICS.iter().map(|(_, metric)| *metric).collect();
-    }
-    let known = |name: String| {
-        let metric = METRICS.iter().find(|(known, _)| *known == name).map(|(_, metric)| *metric);
-        if metric.is_none() {
-            let names: Vec<_> = METRICS.iter().map(|(name, _)| format!("{name:?}")).collect();
-            section.problem("metrics", &format!("{name:?} is unknown; use some of {}", names.join(", ")));
-        }
-        metric
-    };
-    section.strings("metrics").into_iter().filter_map(known).collect()
 }
 
 fn log_level(section: &Section<'_>) -> String {

@@ -59,6 +59,23 @@ pub enum Kind {
     Other,
 }
 
+/// All kinds, by the names that a configuration can say.
+pub(crate) const KINDS: [(&str, Kind); 5] = [
+    ("original", Kind::Original),
+    ("repost", Kind::Repost),
+    ("reply", Kind::Reply),
+    ("quote", Kind::Quote),
+    ("other", Kind::Other),
+];
+
+impl Kind {
+    /// Its name in a configuration and in tables.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        KINDS.iter().find(|(_, kind)| *kind == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// What the tables need beyond what every event has. What is not needed is not read, so a fault in
 /// it cannot keep an event out.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::aggregate::{self, Row};
 use crate::log::{Entry, Mark};
-use crate::micros::{self, Micros};
+use crate::micros::Micros;
 use crate::pane::Partials;
-use crate::tables::Tables;
+use crate::tables::{Table, Tables};
 
 /// One final object: all rows of one window of one table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct FinalWindow {
     /// Position of the table in the configuration.
     pub(crate) table: usize,
@@ -59,8 +59,8 @@ impl Windows {
         for (start, mut partials) in panes.into_iter().filter(|(start, _)| *start >= needed) {
             let taken = places.iter().map(|place| place.map(|i| std::mem::take(&mut partials[i])));
             let all = self.closed.entry(start).or_insert_with(|| vec![Default::default(); places.len()]);
-            for (sum, partial) in all.iter_mut().zip(taken) {
-                partial.into_iter().for_each(|partial| sum.merge(partial));
+            for ((sum, partial), table) in all.iter_mut().zip(taken).zip(self.tables.list()) {
+                partial.into_iter().for_each(|partial| sum.merge(table, partial));
             }
         }
     }
@@ -70,7 +70,7 @@ impl Windows {
         let panes = self.closed.range(..through).map(|(start, _)| *start);
         let due: BTreeSet<(Micros, usize)> = panes
             .flat_map(|pane| self.windows_of(pane))
-            .filter(|window| window.is_due && window.end <= through)
+            .filter(|window| window.end <= through && self.is_due(window))
             .map(|window| (window.start, window.table))
             .collect();
         due.into_iter()
@@ -98,18 +98,22 @@ impl Windows {
 
     /// The start of the first pane that a window needs that has not been written.
     pub(crate) fn needed_from(&self) -> Option<Micros> {
-        let written = self.written_through?;
-        self.tables.list().iter().map(|table| micros::floor(written, table.width())).min()
+        self.tables.first_after(self.written_through?)
     }
 
-    /// The windows, one a table, that the pane is part of.
+    /// The windows of all tables that the pane is part of.
     fn windows_of(&self, pane: Micros) -> impl Iterator<Item = Span> {
-        self.tables.list().iter().enumerate().map(move |(table, of)| {
-            let start = micros::floor(pane, of.width());
-            let end = start.saturating_add(of.width());
-            let is_whole = self.gaps[table].iter().all(|(from, to)| end <= *from || start >= *to);
-            Span { table, start, end, is_due: Some(end) > self.written_through && is_whole }
-        })
+        let spans = move |(table, of): (usize, &Table)| {
+            let width = of.width();
+            of.starts(pane).map(move |start| Span { table, start, end: start.saturating_add(width) })
+        };
+        self.tables.list().iter().enumerate().flat_map(spans)
+    }
+
+    /// Whether a window has neither been written nor is impossible to complete.
+    fn is_due(&self, Span { table, start, end }: &Span) -> bool {
+        let is_whole = self.gaps[*table].iter().all(|(from, to)| end <= from || start >= to);
+        Some(*end) > self.written_through && is_whole
     }
 
     fn window(&self, table: usize, start: Micros) -> FinalWindow {
@@ -124,6 +128,4 @@ struct Span {
     table: usize,
     start: Micros,
     end: Micros,
-    /// Neither written before nor impossible to complete.
-    is_due: bool,
 }

@@ -21,8 +21,7 @@
 //! - nothing is dropped silently: late and unreadable records are counted, logged, and kept in the log
 //!   with their bytes; duplicates are counted.
 //!
-//! What it does not do yet: windows slide by their own length only, and late rows are kept but there is
-//! no command that counts them.
+//! What it does not do yet: late rows are kept, but there is no command that counts them.
 
 mod acquire;
 mod activity;
@@ -35,6 +34,7 @@ mod drain;
 mod engine;
 mod error;
 pub mod event;
+pub mod filter;
 mod finalise;
 mod finaliser;
 mod hint;
@@ -51,6 +51,7 @@ mod pane;
 mod parquet;
 mod partition;
 mod patience;
+mod presets;
 mod profiles;
 pub mod read;
 mod run;
@@ -69,6 +70,7 @@ pub use error::Error;
 pub use intake::ID_HEADER;
 pub use log::{CodecError, LogError};
 pub use micros::Micros;
+pub use presets::preset;
 pub use profiles::{Custom, KindOf, Path, Profile, TimeForm, TimeOf};
 pub use run::run;
 pub use writer::WriteError;

@@ -15,7 +15,7 @@
 
 mod distinct;
 mod extreme;
-mod groups;
+pub(crate) mod groups;
 mod hashtags;
 mod moments;
 mod plan;

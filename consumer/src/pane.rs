@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::aggregate::Partial;
 use crate::event::Event;
 use crate::key::Key;
+use crate::metrics::Reading;
 use crate::micros::Micros;
 use crate::tables::Tables;
 
@@ -45,8 +46,9 @@ impl Panes {
         {
             return false;
         }
+        let reading = Reading::new(event);
         for (table, partial) in tables.list().iter().zip(&mut pane.partials) {
-            partial.add(table, event);
+            partial.add(table, &reading);
         }
         true
     }
@@ -89,12 +91,14 @@ mod tests {
 
     use super::*;
     use crate::event::Kind;
-    use crate::tables::{Filter, GroupBy, Table};
+    use crate::filter::Filter;
+    use crate::metrics::By;
+    use crate::tables::Table;
     use crate::testing::event;
 
     #[test]
     fn only_panes_that_have_ended_are_closed_and_the_rest_says_where_to_resume() {
-        let table = Table::new("all", Duration::from_secs(60), GroupBy::None, Filter::default());
+        let table = Table::new("all", Duration::from_secs(60), By::None, Filter::default());
         let tables = Tables::new(vec![table]).unwrap();
         let mut panes = Panes::default();
         for (offset, start) in [(7, 120), (8, 0), (9, 60)] {

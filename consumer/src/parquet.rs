@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow_schema::{ArrowError, DataType, Field, Schema, SchemaRef, TimeUnit};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
@@ -15,6 +17,7 @@ use parquet::file::properties::WriterProperties;
 
 use crate::aggregate::Row;
 use crate::finalise::FinalWindow;
+use crate::metrics::{Column, Form, Value};
 use crate::micros::{self, Micros};
 use crate::tables::Table;
 
@@ -55,7 +58,8 @@ fn schema(table: &Table) -> SchemaRef {
     let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields = vec![Field::new("window_start", time(), false), Field::new("window_end", time(), false)];
     fields.extend(table.group_by.column().map(|name| Field::new(name, DataType::Utf8, false)));
-    fields.extend(table.metrics.iter().map(|metric| Field::new(metric.name(), DataType::Int64, false)));
+    let field = |column: Column| Field::new(column.name, data_type(column.form), column.is_nullable);
+    fields.extend(table.plan.columns().map(field));
     Arc::new(Schema::new(fields))
 }
 
@@ -68,10 +72,40 @@ fn batch(table: &Table, window: &FinalWindow) -> Result<RecordBatch, ArrowError>
     if table.group_by.column().is_some() {
         columns.push(Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.group))));
     }
-    for i in 0..table.metrics.len() {
-        columns.push(Arc::new(Int64Array::from_iter_values(rows.iter().map(|row: &Row| row.values[i]))));
-    }
+    columns.extend(table.plan.columns().enumerate().map(|(i, column)| array(rows, i, column.form)));
     RecordBatch::try_new(schema(table), columns)
+}
+
+fn data_type(form: Form) -> DataType {
+    match form {
+        Form::Count => DataType::Int64,
+        Form::Real => DataType::Float64,
+        Form::Flag => DataType::Boolean,
+        Form::Text => DataType::Utf8,
+    }
+}
+
+/// A column; what is not of its form is null, which the schema refuses where it cannot be.
+fn array(rows: &[Row], i: usize, form: Form) -> ArrayRef {
+    let values = rows.iter().map(|row| row.values.get(i));
+    match form {
+        Form::Count => Arc::new(Int64Array::from_iter(values.map(|value| match value {
+            Some(Value::Count(count)) => Some(i64::try_from(*count).unwrap_or(i64::MAX)),
+            _ => None,
+        }))),
+        Form::Real => Arc::new(Float64Array::from_iter(values.map(|value| match value {
+            Some(Value::Real(real)) => *real,
+            _ => None,
+        }))),
+        Form::Flag => Arc::new(BooleanArray::from_iter(values.map(|value| match value {
+            Some(Value::Flag(flag)) => Some(*flag),
+            _ => None,
+        }))),
+        Form::Text => Arc::new(StringArray::from_iter(values.map(|value| match value {
+            Some(Value::Text(text)) => text.as_deref(),
+            _ => None,
+        }))),
+    }
 }
 
 /// Reads an object's rows.
@@ -114,21 +148,24 @@ mod tests {
     use parquet::file::reader::{FileReader, SerializedFileReader};
 
     use super::*;
-    use crate::tables::{Filter, GroupBy};
+    use crate::filter::Filter;
+    use crate::metrics::{By, KINDS, Kind, Plan};
+    use crate::testing::counts;
 
     fn cities() -> Table {
-        Table::new("city_activity", Duration::from_secs(300), GroupBy::Place, Filter::default())
+        let plan = Plan::new(crate::tables::COUNTS[..3].to_vec());
+        Table { plan, ..Table::new("city_activity", Duration::from_secs(300), By::Place, Filter::default()) }
     }
 
-    fn window(rows: &[(&str, i64)]) -> FinalWindow {
+    fn window(rows: &[(&str, u64)]) -> FinalWindow {
         let rows = rows
             .iter()
-            .map(|(group, n)| Row { group: (*group).to_owned(), values: vec![*n, 0, 0, 1] })
+            .map(|(group, n)| Row { group: (*group).to_owned(), values: counts(&[*n, 0, 1]) })
             .collect();
         FinalWindow { table: 0, start: 1_622_507_700_000_000, end: 1_622_508_000_000_000, rows }
     }
 
-    fn object(rows: &[(&str, i64)]) -> Bytes {
+    fn object(rows: &[(&str, u64)]) -> Bytes {
         encode(&cities(), &window(rows), &[("topic", "events".to_owned())]).unwrap().into()
     }
 
@@ -146,10 +183,7 @@ mod tests {
         let meta = reader.metadata();
         let columns = meta.file_metadata().schema_descr().columns().to_vec();
         let names: Vec<_> = columns.iter().map(|c| c.name().to_owned()).collect();
-        assert_eq!(
-            names,
-            ["window_start", "window_end", "place", "events", "reposts", "referencing", "unique_actors"]
-        );
+        assert_eq!(names, ["window_start", "window_end", "place", "events", "reposts", "referencing"]);
         for time in &columns[..2] {
             assert_eq!(time.physical_type(), Physical::INT64);
             let Some(LogicalType::Timestamp(kind)) = time.logical_type_ref() else { panic!("{time:?}") };
@@ -176,19 +210,38 @@ mod tests {
             "its column events has other values"
         );
         assert_eq!(difference(object(&[("Oslo", 1)]), object(&[])).unwrap().unwrap(), "it has 0 rows, not 1");
-        let narrow = Table { metrics: vec![crate::tables::Metric::Events], ..cities() };
-        let other = encode(&narrow, &window(&[("Oslo", 1)]), &[]).unwrap().into();
+        let narrow = Table { plan: Plan::new(vec![Kind::Events]), ..cities() };
+        let narrow_window =
+            FinalWindow { rows: vec![Row { group: "Oslo".into(), values: counts(&[1]) }], ..window(&[]) };
+        let other = encode(&narrow, &narrow_window, &[]).unwrap().into();
         assert!(difference(object(&[("Oslo", 1)]), other).unwrap().unwrap().starts_with("its columns are"));
         assert!(difference(object(&[]), Bytes::from_static(b"no parquet")).is_err());
     }
 
     #[test]
+    fn every_column_of_every_metric_is_written_and_what_cannot_be_missing_is_not() {
+        let plan = Plan::new(KINDS.map(|(_, kind)| kind).to_vec());
+        let row = |values| Row { group: "Oslo".into(), values };
+        let empty = row(crate::metrics::Metrics::default().values(&plan));
+        let table = Table { plan, ..cities() };
+        let window = FinalWindow { rows: vec![empty], ..window(&[]) };
+        let read = decode(encode(&table, &window, &[]).unwrap().into()).unwrap();
+        let columns = table.plan.columns().zip(read[0].columns().iter().skip(3));
+        for (column, array) in columns {
+            assert_eq!(array.null_count() > 0, column.is_nullable, "{}", column.name);
+        }
+        assert_eq!(read[0].num_columns(), 3 + 19);
+        let short = FinalWindow { rows: vec![row(counts(&[1]))], ..window };
+        assert!(encode(&table, &short, &[]).is_err());
+    }
+
+    #[test]
     fn many_rows_are_compared_to_the_last() {
-        let rows = |last: i64| {
+        let rows = |last: u64| {
             (0..20_000).map(|i| (String::from("x"), if i == 19_999 { last } else { 1 })).collect::<Vec<_>>()
         };
         let object =
-            |rows: &[(String, i64)]| object(&rows.iter().map(|(g, n)| (g.as_str(), *n)).collect::<Vec<_>>());
+            |rows: &[(String, u64)]| object(&rows.iter().map(|(g, n)| (g.as_str(), *n)).collect::<Vec<_>>());
         assert_eq!(difference(object(&rows(1)), object(&rows(1))).unwrap(), None);
         assert!(difference(object(&rows(1)), object(&rows(2))).unwrap().is_some());
     }

@@ -1,10 +1,12 @@
-//! The tables to be kept: what a table says of itself, and what all of them together ask for.
+//! The tables of windows: what a table says of itself, and what all of them together ask for.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crate::event::{Event, Needs};
+use crate::event::Needs;
+use crate::filter::Filter;
 use crate::log::Mark;
+use crate::metrics::{By, Form, Kind, Plan, Rank, Reading};
 use crate::micros::{self, Micros};
 
 /// One table of windows.
@@ -12,70 +14,28 @@ use crate::micros::{self, Micros};
 pub struct Table {
     /// Its name: lower-case letters, digits, `_` and `-`; it becomes part of the objects' names.
     pub name: String,
-    /// Length of its tumbling windows, in whole seconds; they are counted from 1970 in UTC.
+    /// Length of its windows, in whole seconds; they are counted from 1970 in UTC.
     pub window: Duration,
+    /// From the start of one window to that of the next, in whole seconds: the length when they do not
+    /// overlap. It divides the length.
+    pub slide: Duration,
     /// What its rows are grouped by inside a window.
-    pub group_by: GroupBy,
+    pub group_by: By,
     /// Which events it takes.
     pub filter: Filter,
     /// What it counts: its columns after the window and the group, in this order.
-    pub metrics: Vec<Metric>,
+    pub plan: Plan,
+    /// Only the groups that have most of something; all without it.
+    pub top: Option<Top>,
 }
 
-/// What rows are grouped by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GroupBy {
-    /// One row a window.
-    None,
-    /// One row for each name of a place; an event without a place is not in the table.
-    Place,
-}
-
-/// Which events a table takes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Only events at a place of this sort, such as `city`.
-    pub place_type: Option<String>,
-}
-
-/// What is counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Metric {
-    /// Events.
-    Events,
-    /// Events that pass another one on, unchanged.
-    Reposts,
-    /// Events that refer to another: reposts, replies, quotes.
-    Referencing,
-    /// Different actors.
-    UniqueActors,
-}
-
-/// What `metrics = […]` can say; also the columns' names.
-pub(crate) const METRICS: [(&str, Metric); 4] = [
-    ("events", Metric::Events),
-    ("reposts", Metric::Reposts),
-    ("referencing", Metric::Referencing),
-    ("unique_actors", Metric::UniqueActors),
-];
-
-impl Metric {
-    /// The column's name.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        METRICS.iter().find(|(_, metric)| *metric == self).map_or("", |(name, _)| name)
-    }
-}
-
-impl GroupBy {
-    /// The group's column, if there is one.
-    #[must_use]
-    pub fn column(self) -> Option<&'static str> {
-        match self {
-            Self::None => None,
-            Self::Place => Some("place"),
-        }
-    }
+/// The groups of a window that stay.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Top {
+    /// The column that groups are ranked by, the greatest first; ties by the groups' names.
+    pub by: String,
+    /// How many stay.
+    pub n: usize,
 }
 
 /// Why a table cannot be kept.
@@ -90,9 +50,27 @@ pub enum TableFault {
     /// The window is no whole number of seconds or out of range.
     #[error("the window of {0:?} must be a whole number of seconds, from 1s to 1d")]
     Window(String),
+    /// The windows do not begin at even distances, or there are too many of them.
+    #[error(
+        "the slide of {name:?} must be a whole number of seconds that divides its window, at most {SLIDES_MAX} times"
+    )]
+    Slide {
+        /// The table.
+        name: String,
+    },
     /// Nothing is counted, or something twice.
     #[error("the metrics of {0:?} must be at least one, none of them twice")]
     Metrics(String),
+    /// There is no such column to rank by, or no group to be ranked.
+    #[error(
+        "the top of {name:?} must be by one of its columns of numbers ({columns}), of groups, and at least 1"
+    )]
+    Top {
+        /// The table.
+        name: String,
+        /// What it can be by.
+        columns: String,
+    },
     /// There is nothing to do.
     #[error("there is no table; add a [[table]]")]
     None,
@@ -100,12 +78,18 @@ pub enum TableFault {
 
 const WINDOW_MAX: Duration = Duration::from_secs(86_400);
 
+/// An event is part of so many windows of a table, at most.
+const SLIDES_MAX: u64 = 1_440;
+
+/// What a table counts when it does not say it.
+pub(crate) const COUNTS: [Kind; 4] = [Kind::Events, Kind::Reposts, Kind::Referencing, Kind::UniqueActors];
+
 impl Table {
-    /// A table of all metrics.
+    /// A table of windows side by side that counts events, reposts, referencing events and actors.
     #[must_use]
-    pub fn new(name: &str, window: Duration, group_by: GroupBy, filter: Filter) -> Self {
-        let metrics = METRICS.iter().map(|(_, metric)| *metric).collect();
-        Self { name: name.to_owned(), window, group_by, filter, metrics }
+    pub fn new(name: &str, window: Duration, group_by: By, filter: Filter) -> Self {
+        let plan = Plan::new(COUNTS.to_vec());
+        Self { name: name.to_owned(), window, slide: window, group_by, filter, plan, top: None }
     }
 
     /// What is wrong with the table by itself.
@@ -113,55 +97,99 @@ impl Table {
     /// # Errors
     /// The first fault.
     pub fn check(&self) -> Result<(), TableFault> {
-        let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-';
-        if self.name.is_empty() || self.name.len() > 64 || !self.name.bytes().all(plain) {
-            return Err(TableFault::Name(self.name.clone()));
-        }
-        let whole = self.window.subsec_nanos() == 0;
-        if !whole || self.window.is_zero() || self.window > WINDOW_MAX {
+        check_name(&self.name)?;
+        let is_whole = |length: Duration| length.subsec_nanos() == 0 && !length.is_zero();
+        if !is_whole(self.window) || self.window > WINDOW_MAX {
             return Err(TableFault::Window(self.name.clone()));
         }
-        let different: BTreeSet<_> = self.metrics.iter().collect();
-        if different.is_empty() || different.len() < self.metrics.len() {
+        let (window, slide) = (self.window.as_secs(), self.slide.as_secs());
+        if !is_whole(self.slide) || window % slide != 0 || window / slide > SLIDES_MAX {
+            return Err(TableFault::Slide { name: self.name.clone() });
+        }
+        let different: BTreeSet<_> = self.plan.kinds().iter().collect();
+        if different.is_empty() || different.len() < self.plan.kinds().len() {
             return Err(TableFault::Metrics(self.name.clone()));
         }
-        Ok(())
+        let is_ranked = self.top.is_none()
+            || (self.rank().is_some_and(|rank| rank.n > 0) && self.group_by.column().is_some());
+        if is_ranked { Ok(()) } else { Err(self.unranked()) }
+    }
+
+    fn unranked(&self) -> TableFault {
+        let columns: Vec<_> =
+            self.plan.columns().filter(|column| is_number(column.form)).map(|column| column.name).collect();
+        TableFault::Top { name: self.name.clone(), columns: columns.join(", ") }
+    }
+
+    /// What its rows are ranked by, if they are.
+    pub(crate) fn rank(&self) -> Option<Rank> {
+        let top = self.top.as_ref()?;
+        let by = self.plan.columns().position(|column| column.name == top.by && is_number(column.form))?;
+        Some(Rank { by, n: top.n })
     }
 
     /// Everything that its rows depend on, besides the events; in words, for the log.
     pub(crate) fn definition(&self) -> String {
-        let metrics: Vec<_> = self.metrics.iter().map(|metric| metric.name()).collect();
+        let kinds: Vec<_> = self.plan.kinds().iter().map(|kind| kind.name()).collect();
+        let slide = match self.slide {
+            slide if slide == self.window => String::new(),
+            slide => format!(" slide={}s", slide.as_secs()),
+        };
+        let top = self.top.as_ref().map(|top| format!(" top={} by {}", top.n, top.by));
+        let has_actors = self.plan.has(Kind::UniqueActors);
+        let exact = has_actors.then(|| format!(" exact_max={}", self.plan.exact_max()));
         format!(
-            "window={}s group_by={} place_type={:?} metrics={}",
+            "window={}s{slide} group_by={}{} metrics={}{}{}",
             self.window.as_secs(),
-            self.group_by.column().unwrap_or("none"),
-            self.filter.place_type.as_deref().unwrap_or_default(),
-            metrics.join(",")
+            self.group_by.name(),
+            self.filter.definition(),
+            kinds.join(","),
+            exact.unwrap_or_default(),
+            top.unwrap_or_default(),
         )
     }
 
-    /// The window's length.
+    /// The windows' length.
     pub(crate) fn width(&self) -> Micros {
         micros::of(self.window)
     }
 
-    pub(crate) fn has(&self, metric: Metric) -> bool {
-        self.metrics.contains(&metric)
+    /// From the start of one window to that of the next.
+    pub(crate) fn step(&self) -> Micros {
+        micros::of(self.slide)
     }
 
-    /// The group that `event` counts in, or `None` when the table does not take it. A table without
-    /// groups has the group "".
-    pub(crate) fn group<'e>(&self, event: &'e Event<'_>) -> Option<&'e str> {
-        if self.filter.place_type.is_some()
-            && self.filter.place_type.as_deref() != event.place_type.as_deref()
-        {
-            return None;
-        }
-        match self.group_by {
-            GroupBy::None => Some(""),
-            GroupBy::Place => event.place.as_deref(),
+    /// The start of the first window that ends after `time`.
+    pub(crate) fn first_after(&self, time: Micros) -> Micros {
+        micros::floor(time.saturating_sub(self.width()), self.step()).saturating_add(self.step())
+    }
+
+    /// The starts of the windows that hold the moment `time`, in order.
+    pub(crate) fn starts(&self, time: Micros) -> impl Iterator<Item = Micros> + use<> {
+        let (step, last) = (self.step(), micros::floor(time, self.step()));
+        std::iter::successors(Some(self.first_after(time)), move |start| start.checked_add(step))
+            .take_while(move |start| *start <= last)
+    }
+
+    /// Calls `with` for each group that an event counts in. A table without groups has the group "".
+    pub(crate) fn each_group(&self, reading: &Reading<'_>, with: impl FnMut(&str)) {
+        if self.filter.takes(reading.event()) {
+            self.group_by.each(reading, with);
         }
     }
+}
+
+/// Whether `name` can be part of an object's name.
+pub(crate) fn check_name(name: &str) -> Result<(), TableFault> {
+    let plain = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'_' || c == b'-';
+    if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+        return Err(TableFault::Name(name.to_owned()));
+    }
+    Ok(())
+}
+
+fn is_number(form: Form) -> bool {
+    matches!(form, Form::Count | Form::Real)
 }
 
 /// All tables, checked, with what follows from them.
@@ -181,7 +209,8 @@ impl Tables {
                 return Err(TableFault::Twice(table.name.clone()));
             }
         }
-        let pane = list.iter().map(Table::width).reduce(gcd).ok_or(TableFault::None)?;
+        let pane = list.iter().flat_map(|table| [table.width(), table.step()]).reduce(gcd);
+        let pane = pane.ok_or(TableFault::None)?;
         Ok(Self { list, pane })
     }
 
@@ -197,8 +226,13 @@ impl Tables {
 
     /// The end of the last window that holds the pane that starts at `pane`.
     pub(crate) fn end_of_last(&self, pane: Micros) -> Option<Micros> {
-        let end = |table: &Table| micros::floor(pane, table.width()).saturating_add(table.width());
+        let end = |table: &Table| micros::floor(pane, table.step()).saturating_add(table.width());
         self.list.iter().map(end).max()
+    }
+
+    /// The start of the first window of all that ends after `time`.
+    pub(crate) fn first_after(&self, time: Micros) -> Option<Micros> {
+        self.list.iter().map(|table| table.first_after(time)).min()
     }
 
     /// Length of a pane: the longest that every window is made of whole ones of.
@@ -208,7 +242,11 @@ impl Tables {
 
     /// What the tables need to be read.
     pub(crate) fn needs(&self) -> Needs {
-        Needs { actor: self.list.iter().any(|table| table.has(Metric::UniqueActors)), lists: false }
+        let needs = |table: &Table| table.plan.needs();
+        Needs {
+            actor: self.list.iter().any(|table| needs(table).actor),
+            lists: self.list.iter().any(|table| table.group_by.needs_lists() || table.filter.needs_lists()),
+        }
     }
 }
 
@@ -217,47 +255,4 @@ fn gcd(a: Micros, b: Micros) -> Micros {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn table(name: &str, secs: u64) -> Table {
-        Table::new(name, Duration::from_secs(secs), GroupBy::None, Filter::default())
-    }
-
-    #[test]
-    fn a_pane_is_what_all_windows_are_made_of() {
-        let pane = |windows: &[u64]| {
-            let tables = windows.iter().enumerate().map(|(i, w)| table(&format!("t{i}"), *w)).collect();
-            Tables::new(tables).unwrap().pane() / 1_000_000
-        };
-        assert_eq!(pane(&[300]), 300);
-        assert_eq!(pane(&[300, 3600]), 300);
-        assert_eq!(pane(&[300, 420]), 60);
-    }
-
-    #[test]
-    fn tables_that_cannot_be_kept_are_refused() {
-        let fault = |tables: Vec<Table>| Tables::new(tables).unwrap_err();
-        assert_eq!(fault(vec![]), TableFault::None);
-        assert_eq!(fault(vec![table("a", 1), table("a", 2)]), TableFault::Twice("a".into()));
-        for name in ["", "A", "a b", "../a", "a/b"] {
-            assert_eq!(fault(vec![table(name, 1)]), TableFault::Name(name.into()));
-        }
-        assert_eq!(fault(vec![table("a", 0)]), TableFault::Window("a".into()));
-        assert_eq!(fault(vec![table("a", 86_401)]), TableFault::Window("a".into()));
-        let half = Table { window: Duration::from_millis(1500), ..table("a", 1) };
-        assert_eq!(fault(vec![half]), TableFault::Window("a".into()));
-        let none = Table { metrics: vec![], ..table("a", 1) };
-        assert_eq!(fault(vec![none]), TableFault::Metrics("a".into()));
-        let twice = Table { metrics: vec![Metric::Events, Metric::Events], ..table("a", 1) };
-        assert_eq!(fault(vec![twice]), TableFault::Metrics("a".into()));
-    }
-
-    #[test]
-    fn actors_are_needed_only_when_they_are_counted() {
-        let mut counting = table("a", 1);
-        assert!(Tables::new(vec![counting.clone()]).unwrap().needs().actor);
-        counting.metrics = vec![Metric::Events];
-        assert!(!Tables::new(vec![counting]).unwrap().needs().actor);
-    }
-}
+mod tests;

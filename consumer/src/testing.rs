@@ -6,6 +6,7 @@ pub(crate) mod store;
 use std::borrow::Cow;
 
 use crate::event::{Event, Kind};
+use crate::metrics::Value;
 
 /// An event at `secs` seconds after 1970.
 pub(crate) fn event<'a>(id: &'a str, secs: i64, actor: &'a str, kind: Kind) -> Event<'a> {
@@ -22,6 +23,11 @@ pub(crate) fn event<'a>(id: &'a str, secs: i64, actor: &'a str, kind: Kind) -> E
         tags: Vec::new(),
         rule_tags: Vec::new(),
     }
+}
+
+/// Values of columns that are numbers of something.
+pub(crate) fn counts(numbers: &[u64]) -> Vec<Value> {
+    numbers.iter().map(|n| Value::Count(*n)).collect()
 }
 
 impl<'a> Event<'a> {

@@ -182,18 +182,21 @@ fn compare(object: String, ours: Bytes, theirs: Bytes) -> Result<(), WriteError>
 mod tests {
     use super::*;
     use crate::aggregate::Row;
+    use crate::filter::Filter;
+    use crate::metrics::{By, Plan};
     use crate::store::StoreSettings;
-    use crate::tables::{Filter, GroupBy};
+    use crate::tables::COUNTS;
+    use crate::testing::counts;
 
-    fn window(start_s: i64, events: i64) -> FinalWindow {
+    fn window(start_s: i64, events: u64) -> FinalWindow {
         let start = start_s * 1_000_000;
-        let rows = vec![Row { group: String::new(), values: vec![events, 0, 0, 1] }];
+        let rows = vec![Row { group: String::new(), values: counts(&[events, 0, 1]) }];
         FinalWindow { table: 0, start, end: start + 300_000_000, rows }
     }
 
     async fn write(dir: &std::path::Path, windows: Vec<FinalWindow>) -> Outcome {
-        let tables: Arc<[Table]> =
-            vec![Table::new("t", Duration::from_secs(300), GroupBy::None, Filter::default())].into();
+        let table = Table::new("t", Duration::from_secs(300), By::None, Filter::default());
+        let tables: Arc<[Table]> = vec![Table { plan: Plan::new(COUNTS[..3].to_vec()), ..table }].into();
         let store = Store::open(&StoreSettings::local(dir)).unwrap();
         Writer::new(store, tables).write(Batch { windows, facts: vec![] }).await
     }
@@ -201,7 +204,7 @@ mod tests {
     #[tokio::test]
     async fn windows_written_before_are_found_and_counted_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let all: Vec<_> = (0..20).map(|i| window(i * 300, i)).collect();
+        let all: Vec<_> = (0..20_u32).map(|i| window(i64::from(i) * 300, i.into())).collect();
         assert_eq!(
             write(dir.path(), all[..12].to_vec()).await.unwrap(),
             [Written { objects: 12, rows: 12, found: 0 }]

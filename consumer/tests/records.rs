@@ -7,7 +7,9 @@ mod common;
 use std::time::Duration;
 
 use common::{Rec, Rig, activity, rec, rows, tweet};
-use spillway_consumer::tables::{Filter, GroupBy, Metric, Table};
+use spillway_consumer::filter::Filter;
+use spillway_consumer::metrics::{By, Kind, Plan};
+use spillway_consumer::tables::Table;
 use spillway_consumer::{Control, Error, Until, run};
 
 #[test]
@@ -126,8 +128,8 @@ fn tables_of_other_windows_metrics_and_groups_are_kept_side_by_side() {
         place(4, 700, "Oslo", "city"),
     ]);
     let mut config = rig.config();
-    let hour = Table::new("places_hour", Duration::from_secs(3600), GroupBy::Place, Filter::default());
-    config.tables.push(Table { metrics: vec![Metric::Events], ..hour });
+    let hour = Table::new("places_hour", Duration::from_secs(3600), By::Place, Filter::default());
+    config.tables.push(Table { plan: Plan::new(vec![Kind::Events]), ..hour });
     let control = Control::new();
     control.drain();
     let summary = run(config, &control).unwrap();

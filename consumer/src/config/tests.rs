@@ -1,6 +1,8 @@
 //! Tests of the configuration: the shipped sample, and every error at once.
 
 use super::*;
+use crate::metrics::{Kind, Plan};
+use crate::tables::Top;
 
 const SAMPLE: &str = include_str!("../../spillway-consumer.toml");
 
@@ -77,7 +79,7 @@ fn the_environment_overrides() {
 #[test]
 fn every_error_comes_at_once_with_its_line() {
     let text = "[kafka]\nbroker = 'k:1'\n[kafka.options]\n'group.id' = 'x'\n[input]\nprofile = 'x_v3'\n[time]\ndelay = '2d'\n[store]\nurl = 'gs://x'\n\
-                [[table]]\nname = 'A B'\nwindow = '1500ms'\n[[table]]\nname = 'b'\ngroup_by = ['town']\nfilter = { place = 'x' }\nmetrics = ['event']\n[log]\nlevel = 'a=b=c'\n";
+                [[table]]\nname = 'A B'\nwindow = '1500ms'\n[[table]]\nname = 'b'\ngroup_by = ['town']\nfilter = { places = 'x' }\nmetrics = ['event']\n[log]\nlevel = 'a=b=c'\n";
     let problems = problems(text);
     let expected = [
         "c.toml:1: kafka.brokers: missing;",
@@ -88,8 +90,8 @@ fn every_error_comes_at_once_with_its_line() {
         "c.toml:8: time.delay: 48 h 00 m is out of range; use 0 ms to 24 h 00 m",
         "c.toml:10: store.url: \"gs://x\" is no store;",
         "c.toml:12: table[0].name: \"A B\" is no table name;",
-        "c.toml:16: table[1].group_by: use one of [\"place\"], [\"none\"]",
-        "c.toml:17: table[1].filter.place: unknown setting",
+        "c.toml:16: table[1].group_by: use one of [\"none\"], [\"place\"]",
+        "c.toml:17: table[1].filter.places: unknown setting",
         "c.toml:18: table[1].metrics: \"event\" is unknown; use some of \"events\"",
         "c.toml:20: log.level: must be error, warn",
     ];
@@ -117,6 +119,70 @@ fn tables_are_checked_each_and_together() {
             .starts_with("c.toml:8: table[0].metrics: the metrics of \"a\"")
     );
     assert!(one("[[table]]\nwindow = '5m'\n")[0].starts_with("c.toml:6: table[0].name: missing;"));
+}
+
+#[test]
+fn a_table_says_what_it_counts_of_which_events_and_when() {
+    let text = "[kafka]\nbrokers = 'k:1'\ntopic = 't'\n[store]\nurl = 'x'\n[[table]]\nname = 'a'\nwindow = '15m'\n\
+                slide = '30s'\ngroup_by = ['folded_tag']\nfilter = { lang = ['en', 'no'], kind = 'original', tag = 'x' }\n\
+                metrics = ['smiles', 'unique_actors']\nexact_actors = 5000\ntop = { by = 'smiles', n = 3 }\n";
+    let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let table = Table {
+        name: "a".into(),
+        window: Duration::from_secs(900),
+        slide: Duration::from_secs(30),
+        group_by: By::FoldedTag,
+        filter: Filter {
+            langs: list(&["en", "no"]),
+            kinds: vec![crate::event::Kind::Original],
+            tags: list(&["x"]),
+            ..Filter::default()
+        },
+        plan: Plan::new(vec![Kind::Smiles, Kind::UniqueActors]).exact_up_to(5000),
+        top: Some(Top { by: "smiles".into(), n: 3 }),
+    };
+    assert_eq!(Config::parse("c.toml", text, &env(&[])).unwrap().tables, [table]);
+}
+
+#[test]
+fn a_preset_is_a_table_of_which_each_setting_can_be_another() {
+    let head = "[kafka]\nbrokers = 'k:1'\ntopic = 't'\n[store]\nurl = 'x'\n";
+    let text = format!(
+        "{head}[[table]]\npreset = 'happiest_hashtags'\n[[table]]\npreset = 'happiest_hashtags_sliding'\n\
+         [[table]]\npreset = 'sentiment_extremes'\nname = 'extremes_1m'\nwindow = '1m'\n\
+         [[table]]\npreset = 'word_polarity'\nslide = '1m'\ntop = {{ by = 'sentiment_count', n = 100 }}\n\
+         [[table]]\npreset = 'city_activity'\nfilter = {{ lang = 'en' }}\n"
+    );
+    let preset = |name: &str| crate::preset(name).unwrap();
+    let minute = Duration::from_secs(60);
+    let city = Filter { langs: vec!["en".into()], ..Filter::place_type("city") };
+    let expected = [
+        preset("happiest_hashtags"),
+        preset("happiest_hashtags_sliding"),
+        Table { name: "extremes_1m".into(), window: minute, slide: minute, ..preset("sentiment_extremes") },
+        Table {
+            slide: minute,
+            top: Some(Top { by: "sentiment_count".into(), n: 100 }),
+            ..preset("word_polarity")
+        },
+        Table { filter: city, ..preset("city_activity") },
+    ];
+    assert_eq!(Config::parse("c.toml", &text, &env(&[])).unwrap().tables, expected);
+    let one = |table: &str| problems(&format!("{head}[[table]]\n{table}\n")).join("\n");
+    assert!(
+        one("preset = 'x'").starts_with("c.toml:7: table[0].preset: \"x\" is unknown; use one of \"city_")
+    );
+    assert!(
+        one("name = 'a'\nslide = '7m'").starts_with("c.toml:8: table[0].slide: the slide of \"a\" must be")
+    );
+    assert!(
+        one("name = 'a'\ntop = { by = 'events' }")
+            .starts_with("c.toml:8: table[0].top: the top of \"a\" must")
+    );
+    assert!(one("name = 'a'\ngroup_by = ['tag']\ntop = { n = 3 }").contains("table[0].top.by: missing"));
+    assert!(
+        one("name = 'a'\nfilter = { kind = 'x' }").starts_with("c.toml:8: table[0].filter.kind: \"x\" is")
+    );
 }
 
 #[test]

@@ -25,7 +25,8 @@ use parquet::file::properties::WriterProperties;
 use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Header, Kept, Reason};
-use crate::aggregate::{Cell, Partial};
+use crate::aggregate::Partial;
+use crate::metrics::Metrics;
 use crate::micros::Micros;
 
 const ENTRY_KEY: &str = "spillway.entry";
@@ -141,13 +142,13 @@ fn rows(entry: &Entry) -> Result<Vec<Row>, CodecError> {
     let mut rows = Vec::new();
     for (start, partials) in &entry.panes {
         for (mark, partial) in entry.header.tables.iter().zip(partials) {
-            for (group, cell) in partial.sorted() {
+            for (group, metrics) in partial.sorted() {
                 rows.push(Row {
                     what: PANE.into(),
                     time: Some(*start),
                     table: mark.name.clone(),
                     group: group.to_owned(),
-                    state: json("an aggregate", cell)?,
+                    state: json("an aggregate", metrics)?,
                     ..Row::default()
                 });
             }
@@ -177,10 +178,10 @@ fn entry(header: Header, rows: Vec<Row>) -> Result<Entry, CodecError> {
         let (Some(table), Some(start), PANE) = (table, row.time, row.what.as_str()) else {
             return Err(CodecError::Missing { what: "the table or the time of a row" });
         };
-        let cell: Cell = serde_json::from_str(&row.state)
+        let metrics: Metrics = serde_json::from_str(&row.state)
             .map_err(|source| CodecError::Json { what: "an aggregate", source })?;
         let empty = || vec![Partial::default(); header.tables.len()];
-        panes.entry(start).or_insert_with(empty)[table].put(row.group.into(), cell);
+        panes.entry(start).or_insert_with(empty)[table].put(row.group.into(), metrics);
     }
     Ok(Entry { header, panes, kept })
 }

@@ -5,8 +5,10 @@ use std::time::Duration;
 use super::*;
 use crate::aggregate::Partial;
 use crate::event::Kind;
+use crate::filter::Filter;
+use crate::metrics::{By, Reading};
 use crate::store::{Store, StoreSettings};
-use crate::tables::{Filter, GroupBy, Table};
+use crate::tables::Table;
 use crate::testing::event;
 use crate::testing::store::Memory;
 
@@ -28,10 +30,10 @@ fn header(partition: i32, seq: u64) -> Header {
 }
 
 fn entry(partition: i32, seq: u64, actor: &str) -> Entry {
-    let table = Table::new("all", Duration::from_secs(60), GroupBy::Place, Filter::default());
+    let table = Table::new("all", Duration::from_secs(60), By::Place, Filter::default());
     let mut partial = Partial::default();
-    partial.add(&table, &event("1", 0, actor, Kind::Repost).at("Rome", "city"));
-    partial.add(&table, &event("2", 0, "7", Kind::Reply).at("Østerås \"x\"", "city"));
+    partial.add(&table, &Reading::new(&event("1", 0, actor, Kind::Repost).at("Rome", "city")));
+    partial.add(&table, &Reading::new(&event("2", 0, "7", Kind::Reply).at("Østerås \"x\"", "city")));
     let late = Kept {
         reason: Reason::Late,
         offset: 8,

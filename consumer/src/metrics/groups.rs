@@ -1,7 +1,5 @@
 //! Which groups of a table an event counts in: none, one, or several when it has several tags or words.
 
-use std::borrow::Cow;
-
 use super::reading::Reading;
 
 /// What the rows of a table are grouped by.
@@ -43,24 +41,42 @@ impl By {
         matches!(self, Self::Tag | Self::FoldedTag | Self::Rule)
     }
 
-    /// The groups that an event counts in, each once.
-    pub fn groups<'r>(self, reading: &'r Reading<'_>) -> Vec<Cow<'r, str>> {
+    /// Its name, as a configuration says it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, by)| *by == self).map_or("", |(name, _)| name)
+    }
+
+    /// Calls `with` for each group that an event counts in, once.
+    pub fn each(self, reading: &Reading<'_>, mut with: impl FnMut(&str)) {
         let event = reading.event();
-        let one = |name: &'r Option<Cow<'_, str>>| name.as_deref().map(Cow::Borrowed).into_iter().collect();
         match self {
-            Self::None => vec![Cow::Borrowed("")],
-            Self::Place => one(&event.place),
-            Self::Tag => reading.tags().into_iter().map(Cow::Borrowed).collect(),
-            Self::FoldedTag => reading.folded_tags().into_iter().map(Cow::Owned).collect(),
-            Self::Word => reading.words().iter().map(|word| Cow::Borrowed(word.as_str())).collect(),
-            Self::Lang => one(&event.lang),
-            Self::Rule => reading.rule_tags().into_iter().map(Cow::Borrowed).collect(),
+            Self::None => with(""),
+            Self::Place => event.place.as_deref().into_iter().for_each(with),
+            Self::Tag => reading.tags().into_iter().for_each(with),
+            Self::FoldedTag => reading.folded_tags().iter().for_each(|tag| with(tag)),
+            Self::Word => reading.words().iter().for_each(|word| with(word)),
+            Self::Lang => event.lang.as_deref().into_iter().for_each(with),
+            Self::Rule => reading.rule_tags().into_iter().for_each(with),
         }
     }
 }
 
+/// What `group_by = […]` can say.
+pub(crate) const NAMES: [(&str, By); 7] = [
+    ("none", By::None),
+    ("place", By::Place),
+    ("tag", By::Tag),
+    ("folded_tag", By::FoldedTag),
+    ("word", By::Word),
+    ("lang", By::Lang),
+    ("rule", By::Rule),
+];
+
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
     use crate::event::Kind;
     use crate::testing;
@@ -72,7 +88,11 @@ mod tests {
         event.rule_tags = vec!["r2".into(), "r1".into()];
         event.text = Some("Rain, rain and SUN".into());
         let reading = Reading::new(&event);
-        let groups = |by: By| by.groups(&reading).into_iter().map(Cow::into_owned).collect::<Vec<_>>();
+        let groups = |by: By| {
+            let mut groups = Vec::new();
+            by.each(&reading, |group| groups.push(group.to_owned()));
+            groups
+        };
         assert_eq!(groups(By::None), [""]);
         assert_eq!(groups(By::Place), ["Rome"]);
         assert_eq!(groups(By::Tag), ["Rain", "rain"]);
@@ -80,8 +100,8 @@ mod tests {
         assert_eq!(groups(By::Word), ["rain", "sun"]);
         assert_eq!(groups(By::Lang), [""; 0]);
         assert_eq!(groups(By::Rule), ["r2", "r1"]);
-        let all = [By::None, By::Place, By::Tag, By::FoldedTag, By::Word, By::Lang, By::Rule];
-        assert_eq!(all.iter().filter(|by| by.column().is_some()).count(), 6);
-        assert_eq!(all.iter().filter(|by| by.needs_lists()).count(), 3);
+        assert_eq!(NAMES.iter().filter(|(_, by)| by.column().is_some()).count(), 6);
+        assert_eq!(NAMES.iter().filter(|(_, by)| by.needs_lists()).count(), 3);
+        assert!(NAMES.iter().all(|(name, by)| by.name() == *name));
     }
 }

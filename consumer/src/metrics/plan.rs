@@ -172,7 +172,7 @@ impl Plan {
         Needs { actor: self.has(Kind::UniqueActors), ..Needs::default() }
     }
 
-    pub(super) fn has(&self, kind: Kind) -> bool {
+    pub(crate) fn has(&self, kind: Kind) -> bool {
         self.set & kind.bit() != 0
     }
 
@@ -183,7 +183,8 @@ impl Plan {
             .any(|kind| self.has(kind))
     }
 
-    pub(super) fn exact_max(&self) -> usize {
+    /// Up to how many different actors are counted exactly.
+    pub(crate) fn exact_max(&self) -> usize {
         self.exact_max
     }
 }

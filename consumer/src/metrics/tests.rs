@@ -181,10 +181,10 @@ fn the_polarity_of_words_is_that_of_the_tweets_they_are_in() {
         let scored: serde_json::Value = serde_json::from_str(line).unwrap();
         let event = event(0, None, Deed::Original, scored["text"].as_str().map(str::to_owned));
         let reading = Reading::new(&event);
-        for word in By::Word.groups(&reading) {
-            parts[i % 5].entry(word.clone().into_owned()).or_default().observe(&plan, &reading);
-            lists.entry(word.into_owned()).or_default().push(scored["vader_compound"].as_f64().unwrap());
-        }
+        By::Word.each(&reading, |word| {
+            parts[i % 5].entry(word.to_owned()).or_default().observe(&plan, &reading);
+            lists.entry(word.to_owned()).or_default().push(scored["vader_compound"].as_f64().unwrap());
+        });
     }
     let mut whole: HashMap<String, Metrics> = HashMap::new();
     for (word, metrics) in parts.into_iter().flatten() {

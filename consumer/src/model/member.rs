@@ -10,22 +10,24 @@ use bytes::Bytes;
 use super::world::{SECOND, TOPIC, World};
 use crate::acquire::{Claim, acquire};
 use crate::engine::Engine;
+use crate::filter::Filter;
 use crate::finalise::FinalWindow;
 use crate::finaliser::{FinaliseError, Finaliser, Sink, Step};
 use crate::hint::Hint;
 use crate::log::{Header, Log, LogError, Proposal, Put, Standing};
+use crate::metrics::{By, Value};
 use crate::pane::Record;
 use crate::partition::{Restored, Verdict};
 use crate::store::{Created, Objects};
-use crate::tables::{Filter, GroupBy, Table, Tables};
+use crate::tables::{Table, Tables};
 use crate::testing::store::Memory;
 use crate::writer::{WriteError, Written};
 
 pub(super) fn tables() -> Tables {
-    let city = Filter { place_type: Some("city".into()) };
+    let city = Filter::place_type("city");
     Tables::new(vec![
-        Table::new("minutes", Duration::from_secs(60), GroupBy::None, Filter::default()),
-        Table::new("cities", Duration::from_secs(180), GroupBy::Place, city),
+        Table::new("minutes", Duration::from_secs(60), By::None, Filter::default()),
+        Table::new("cities", Duration::from_secs(180), By::Place, city),
     ])
     .unwrap()
 }
@@ -407,6 +409,6 @@ impl Sink for ModelSink {
     }
 }
 
-fn rows(window: &FinalWindow) -> Vec<(&str, &[i64])> {
+fn rows(window: &FinalWindow) -> Vec<(&str, &[Value])> {
     window.rows.iter().map(|row| (row.group.as_str(), row.values.as_slice())).collect()
 }

@@ -7,6 +7,7 @@ use super::member::object_name;
 use super::world::{Rec, SECOND, TOPIC, World};
 use crate::event::Kind;
 use crate::log::{Kept, Log, Reason};
+use crate::metrics::Value;
 
 /// What the log keeps of each record, by partition and offset. Fails when it keeps one twice.
 fn kept(world: &World) -> BTreeMap<(i32, i64), Kept> {
@@ -84,12 +85,13 @@ fn recount<'a>(events: impl Iterator<Item = &'a Rec>) -> BTreeMap<String, String
             windows.entry((1, three)).or_default().entry(city).or_default().push(rec);
         }
     }
-    let count = |n: usize| i64::try_from(n).unwrap();
+    let count = |n: usize| Value::Count(n as u64);
     let row = |(group, of): (&'a str, Vec<&Rec>)| {
         let actors: HashSet<_> = of.iter().map(|rec| rec.actor()).collect();
         let reposts = of.iter().filter(|rec| rec.kind == Kind::Repost).count();
         let referencing = of.iter().filter(|rec| rec.kind != Kind::Original).count();
-        (group, [count(of.len()), count(reposts), count(referencing), count(actors.len())])
+        let counts = [count(of.len()), count(reposts), count(referencing), count(actors.len())];
+        (group, counts.into_iter().chain([Value::Flag(true)]).collect::<Vec<_>>())
     };
     let object = |((table, start), groups): ((usize, i64), BTreeMap<&'a str, Vec<&Rec>>)| {
         let rows: Vec<_> = groups.into_iter().map(row).collect();
