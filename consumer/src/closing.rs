@@ -52,13 +52,15 @@ pub(crate) struct Closing {
     proposed: Option<Proposal>,
     written_through: Option<Micros>,
     written: Vec<Written>,
+    /// By archive.
+    archived: Vec<Written>,
     commit_due: bool,
     commit_not_before: Option<Instant>,
     committed_at: Option<Instant>,
 }
 
 impl Closing {
-    pub(crate) fn new(tables: usize) -> Self {
+    pub(crate) fn new(tables: usize, archives: usize) -> Self {
         Self {
             paces: BTreeMap::new(),
             finaliser: None,
@@ -67,6 +69,7 @@ impl Closing {
             proposed: None,
             written_through: None,
             written: vec![Written::default(); tables],
+            archived: vec![Written::default(); archives],
             commit_due: false,
             commit_not_before: None,
             committed_at: None,
@@ -132,10 +135,11 @@ impl Closing {
     }
 
     /// The finaliser took a step. Returns whether it can take another at once.
-    pub(crate) fn stepped(&mut self, finaliser: Box<Finaliser<Store>>, step: Step) -> bool {
+    pub(crate) fn stepped(&mut self, mut finaliser: Box<Finaliser<Store>>, step: Step) -> bool {
         self.finalising = None;
         self.heard(finaliser.newest().cloned());
         self.written_through = self.written_through.max(finaliser.written_through());
+        self.archived.iter_mut().zip(finaliser.take_archived()).for_each(|(sum, one)| sum.add(one));
         let can_go_on = step != Step::Waiting;
         if let Step::Final { through, written } = step {
             self.count(through, written);
@@ -152,11 +156,7 @@ impl Closing {
         if objects + found > 0 {
             tracing::info!(objects, found, frontier = micros::show(through), "windows are final");
         }
-        for (sum, table) in self.written.iter_mut().zip(written) {
-            sum.objects += table.objects;
-            sum.rows += table.rows;
-            sum.found += table.found;
-        }
+        self.written.iter_mut().zip(written).for_each(|(sum, table)| sum.add(table));
     }
 
     /// The newest proposal is known.
@@ -220,5 +220,10 @@ impl Closing {
     /// What this member has written, by table.
     pub(crate) fn written(&self) -> &[Written] {
         &self.written
+    }
+
+    /// What this member has written, by archive.
+    pub(crate) fn archived(&self) -> &[Written] {
+        &self.archived
     }
 }

@@ -64,11 +64,6 @@ impl Panes {
     pub(crate) fn lowest_needed(&self) -> Option<i64> {
         self.open.values().map(|pane| pane.first_offset).min()
     }
-
-    /// The starts of the panes.
-    pub(crate) fn starts(&self) -> impl DoubleEndedIterator<Item = Micros> {
-        self.open.keys().copied()
-    }
 }
 
 /// What Kafka says of a record, as far as the panes need it.
@@ -99,7 +94,7 @@ mod tests {
     #[test]
     fn only_panes_that_have_ended_are_closed_and_the_rest_says_where_to_resume() {
         let table = Table::new("all", Duration::from_secs(60), By::None, Filter::default());
-        let tables = Tables::new(vec![table]).unwrap();
+        let tables = Tables::new(vec![table], vec![]).unwrap();
         let mut panes = Panes::default();
         for (offset, start) in [(7, 120), (8, 0), (9, 60)] {
             let record = Record { offset, id: None, timestamp: 0, value: b"" };
