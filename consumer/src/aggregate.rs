@@ -31,6 +31,11 @@ impl Partial {
         });
     }
 
+    /// Whether no event counts.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     /// The groups in order.
     pub(crate) fn sorted(&self) -> Vec<(&str, &Metrics)> {
         let mut groups: Vec<_> =

@@ -111,7 +111,7 @@ impl Intake {
 }
 
 /// The record's id, when it has one.
-fn id<'a>(message: &'a BorrowedMessage<'_>) -> Option<&'a [u8]> {
+pub(crate) fn id<'a>(message: &'a BorrowedMessage<'_>) -> Option<&'a [u8]> {
     message.headers()?.iter().find(|header| header.key == ID_HEADER)?.value
 }
 

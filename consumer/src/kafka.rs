@@ -129,12 +129,24 @@ impl ConsumerContext for Context {
 
 /// Creates the client and joins the group.
 pub(crate) fn connect(config: &Config) -> KafkaResult<Client> {
+    let client = create(config, &config.group)?;
+    client.subscribe(&[&config.topic])?;
+    Ok(client)
+}
+
+/// Creates a client that reads what it is told to, and neither joins the group nor commits.
+pub(crate) fn reader(config: &Config) -> KafkaResult<Client> {
+    // librdkafka wants the name of a group; nobody ever sees this one.
+    create(config, &format!("{}-reader", config.group))
+}
+
+fn create(config: &Config, group: &str) -> KafkaResult<Client> {
     let mut client = config.kafka.client_config();
     // rust-rdkafka asks the log crate which levels are wanted, and here that is not where they are set.
     let is_debug = tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG);
     client.set_log_level(if is_debug { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
     client
-        .set("group.id", &config.group)
+        .set("group.id", group)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // Where to read is the log's affair; an offset that is not there is looked into.
@@ -145,9 +157,7 @@ pub(crate) fn connect(config: &Config) -> KafkaResult<Client> {
     if client.get("client.id").is_none() {
         client.set("client.id", "spillway-consumer");
     }
-    let client: Client = client.create_with_context(Context::new(config.kafka.access()))?;
-    client.subscribe(&[&config.topic])?;
-    Ok(client)
+    client.create_with_context(Context::new(config.kafka.access()))
 }
 
 /// How long a question to the brokers may take while the run waits for it.

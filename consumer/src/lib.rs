@@ -21,7 +21,8 @@
 //! - nothing is dropped silently: late and unreadable records are counted, logged, and kept in the log
 //!   with their bytes; duplicates are counted.
 //!
-//! What it does not do yet: late rows are kept, but there is no command that counts them.
+//! Beside the run stand three commands on what it has written: [`show`](mod@show), [`rebuild`](mod@rebuild) counts
+//! late events, [`compact`](mod@compact) puts days together. docs/adr/0008 says how readers tell copies apart.
 
 mod acquire;
 mod activity;
@@ -29,6 +30,7 @@ mod aggregate;
 pub mod archive;
 mod background;
 mod closing;
+pub mod compact;
 mod config;
 mod control;
 mod csv;
@@ -56,7 +58,9 @@ mod patience;
 mod presets;
 mod profiles;
 pub mod read;
+pub mod rebuild;
 mod run;
+pub mod show;
 mod sink;
 pub mod store;
 pub mod tables;

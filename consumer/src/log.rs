@@ -54,7 +54,7 @@ pub enum LogError {
     },
     /// The log does not hold what it once held.
     #[error(
-        "the log has lost {object}, which the group's offsets speak of; restore it, or, to count again, \
+        "the log has lost {object}, which the group's offsets or other entries speak of; restore it, or, to count again, \
          remove what the store holds and use a new group"
     )]
     Lost {
@@ -160,8 +160,13 @@ impl<S: Objects> Log<S> {
         let Some(seq) = newest else { return Ok(None) };
         match self.read(partition, seq).await? {
             Some(entry) => Ok(Some(entry.header)),
-            None => Err(LogError::Lost { object: self.entry_name(partition, seq) }),
+            None => Err(self.lost(partition, seq)),
         }
+    }
+
+    /// The error that an entry is not there that must be.
+    pub(crate) fn lost(&self, partition: i32, seq: u64) -> LogError {
+        LogError::Lost { object: self.entry_name(partition, seq) }
     }
 
     /// Whether the chain goes on after an entry that was the newest: somebody else has written.

@@ -12,6 +12,10 @@ use spillway_service::settings::Environment;
 use spillway_service::{logging, units};
 use tokio::signal::unix::{SignalKind, signal};
 
+mod compact_command;
+mod rebuild_command;
+mod show_command;
+
 /// Turns a Kafka topic into tables of time windows, written as Parquet to a folder or to S3.
 ///
 /// Events are counted in windows of event time. A window is written once, when it is complete, and
@@ -41,6 +45,18 @@ enum Command {
         #[arg(long)]
         drain: bool,
     },
+    /// Show a table: its newest periods, as a table, as bars, or as CSV.
+    ///
+    /// Reads the store only: final objects, each period once, in its newest version.
+    Show(show_command::Arguments),
+    /// Count periods again with their late events, which the log has kept, and write new versions of them.
+    ///
+    /// What exists is not changed; docs/reading.md says how readers tell versions apart. Consumers may run meanwhile.
+    Rebuild(rebuild_command::Arguments),
+    /// Put the final objects of each day that is over together into one, beside them.
+    ///
+    /// Nothing is removed. Consumers may run meanwhile.
+    Compact(compact_command::Arguments),
     /// Check a configuration and report every error in it, each with its line.
     ///
     /// Secrets are read; neither Kafka nor the store is contacted.
@@ -55,7 +71,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  stopped as asked, or drained        73  the store cannot be used, or an object differs
    1  failed                              77  Kafka refuses the credentials or rights
-  64  wrong arguments                     78  wrong configuration";
+  64  wrong arguments                     78  wrong configuration
+  66  there is no such table or store, or Kafka has deleted what a rebuild needs";
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -68,6 +85,9 @@ fn main() -> ExitCode {
     };
     let exit = match arguments.command {
         Command::Run { config, drain } => run_command(&config, drain),
+        Command::Show(arguments) => show_command::run(arguments),
+        Command::Rebuild(arguments) => rebuild_command::run(arguments),
+        Command::Compact(arguments) => compact_command::run(arguments),
         Command::Check { config } => check_command(&config),
     };
     exit.into()

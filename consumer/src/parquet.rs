@@ -36,12 +36,16 @@ pub(crate) fn encode(
     window: &FinalWindow,
     facts: &[(&str, String)],
 ) -> Result<Vec<u8>, ParquetError> {
-    let of_table = [
+    write(&batch(table, window)?, facts_of(table).iter().chain(facts))
+}
+
+/// What the metadata of every object of a table says of it.
+pub(crate) fn facts_of(table: &Table) -> [(&'static str, String); 3] {
+    [
         ("table", table.name.clone()),
         ("window_ms", table.window.as_millis().to_string()),
         ("slide_ms", table.slide.as_millis().to_string()),
-    ];
-    write(&batch(table, window)?, of_table.iter().chain(facts))
+    ]
 }
 
 /// Writes an object of one batch. `facts` become key-value metadata.
@@ -49,20 +53,27 @@ pub(crate) fn write<'a>(
     batch: &RecordBatch,
     facts: impl Iterator<Item = &'a (&'a str, String)>,
 ) -> Result<Vec<u8>, ParquetError> {
+    let mut writer = writer(batch.schema(), facts)?;
+    writer.write(batch)?;
+    writer.into_inner()
+}
+
+/// A writer of an object, into memory. `facts` become key-value metadata.
+pub(crate) fn writer<'a>(
+    schema: SchemaRef,
+    facts: impl Iterator<Item = &'a (&'a str, String)>,
+) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
     let fact = |(key, value): &(&str, String)| KeyValue::new(format!("spillway.{key}"), value.clone());
     let facts = facts.map(fact).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_key_value_metadata(Some(facts))
         .build();
-    let mut bytes = Vec::new();
-    let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
-    writer.write(batch)?;
-    writer.close()?;
-    Ok(bytes)
+    ArrowWriter::try_new(Vec::new(), schema, Some(properties))
 }
 
-fn schema(table: &Table) -> SchemaRef {
+/// The columns of a table.
+pub(crate) fn schema(table: &Table) -> SchemaRef {
     let time = || DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     let mut fields = vec![Field::new("window_start", time(), false), Field::new("window_end", time(), false)];
     fields.extend(table.group_by.column().map(|name| Field::new(name, DataType::Utf8, false)));
@@ -71,7 +82,8 @@ fn schema(table: &Table) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-fn batch(table: &Table, window: &FinalWindow) -> Result<RecordBatch, ArrowError> {
+/// The rows of a window.
+pub(crate) fn batch(table: &Table, window: &FinalWindow) -> Result<RecordBatch, ArrowError> {
     let rows = &window.rows;
     let time = |t: Micros| {
         Arc::new(TimestampMicrosecondArray::from_value(t, rows.len()).with_timezone("UTC")) as ArrayRef
@@ -133,7 +145,8 @@ pub(crate) fn difference(ours: Bytes, theirs: Bytes) -> Result<Option<String>, P
     Ok(differs)
 }
 
-fn batch_difference(ours: &RecordBatch, theirs: &RecordBatch) -> Option<String> {
+/// The same for batches.
+pub(crate) fn batch_difference(ours: &RecordBatch, theirs: &RecordBatch) -> Option<String> {
     let columns = |batch: &RecordBatch| {
         let describe = |field: &Arc<Field>| format!("{} {}", field.name(), field.data_type());
         batch.schema().fields().iter().map(describe).collect::<Vec<_>>().join(", ")

@@ -433,7 +433,7 @@ impl<'a> Run<'a> {
 }
 
 /// What every object's metadata says.
-fn facts(config: &Config) -> Vec<(&'static str, String)> {
+pub(crate) fn facts(config: &Config) -> Vec<(&'static str, String)> {
     vec![
         ("version", env!("CARGO_PKG_VERSION").to_owned()),
         ("profile", config.profile.name().to_owned()),
@@ -443,7 +443,7 @@ fn facts(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 /// A name that no other probe has: two runs must not take each other's probe for their own.
-fn probe_name() -> String {
+pub(crate) fn probe_name() -> String {
     let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let salt = RandomState::new().hash_one(std::process::id());
     format!("{}-{salt:016x}", since_1970.as_micros())
