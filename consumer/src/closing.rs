@@ -11,6 +11,7 @@ use crate::finaliser::{Finaliser, Step};
 use crate::kafka::{CommitError, Commits};
 use crate::log::{Entry, Proposal, Standing};
 use crate::micros::{self, Micros};
+use crate::notify::Final;
 use crate::store::Store;
 use crate::writer::Written;
 use spillway_service::errors::chain;
@@ -215,6 +216,12 @@ impl Closing {
     /// Windows that end at or before this are final.
     pub(crate) fn written_through(&self) -> Option<Micros> {
         self.written_through
+    }
+
+    /// Up to where objects are final.
+    pub(crate) fn finished(&self) -> Final {
+        let positions = self.proposed.as_ref().map(|proposal| proposal.positions.clone());
+        Final { through: self.written_through, positions: positions.unwrap_or_default() }
     }
 
     /// What this member has written, by table.

@@ -11,10 +11,12 @@ use spillway_service::{logging, units};
 use crate::archive::Archive;
 use crate::filter::Filter;
 use crate::metrics::By;
+use crate::notify::NotifySettings;
 use crate::profiles::{PROFILES, Profile};
 use crate::store::{AccessKey, StoreSettings, StoreUrl};
 use crate::tables::Table;
 
+mod notify;
 mod table;
 
 /// Everything a run needs to know.
@@ -38,6 +40,8 @@ pub struct Config {
     pub tables: Vec<Table>,
     /// The tables of events.
     pub archives: Vec<Archive>,
+    /// Who is told of final objects.
+    pub notify: NotifySettings,
     /// Level of the log, or a list of `target=level`.
     pub log_level: String,
 }
@@ -109,6 +113,7 @@ impl Config {
             store,
             tables: Self::standard_tables(),
             archives: Vec::new(),
+            notify: NotifySettings::default(),
             log_level: "info".to_owned(),
         }
     }
@@ -128,7 +133,9 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let key = self.store.access_key.as_ref().and_then(|key| key.secret.warning());
-        key.into_iter().chain(self.kafka.warnings()).collect()
+        let webhook = self.notify.webhook.as_ref();
+        let token = webhook.and_then(|webhook| webhook.token.as_ref()).and_then(|token| token.warning());
+        key.into_iter().chain(token).chain(self.kafka.warnings()).collect()
     }
 
     /// Reads the file at `path`.
@@ -151,9 +158,12 @@ impl Config {
         let kafka = root.section("kafka");
         let (tables, archives) = table::tables(root);
         let input = root.section("input");
+        let settings = KafkaSettings::read(&kafka, &RESERVED);
+        let topic: String = kafka.require("topic", "\"events\"");
         Self {
-            kafka: KafkaSettings::read(&kafka, &RESERVED),
-            topic: kafka.require("topic", "\"events\""),
+            kafka: settings,
+            notify: notify::notify(&root.section("notify"), &topic),
+            topic,
             group: kafka.get("group", "spillway-consumer".to_owned()),
             profile: input.choice("profile", &PROFILES),
             on_gap: input.choice("on_gap", &ON_GAP),

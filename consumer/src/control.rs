@@ -108,6 +108,10 @@ pub struct Progress {
     pub rows: u64,
     /// Objects that an earlier run had written already, with the same content.
     pub objects_found: u64,
+    /// Notifications of objects that were taken.
+    pub notified: u64,
+    /// Attempts to notify that failed; each is made again.
+    pub notify_failures: u64,
     /// The greatest event time seen.
     pub newest_event: Option<Micros>,
     /// Windows that end at or before this are final.

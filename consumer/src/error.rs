@@ -7,6 +7,7 @@ use spillway_service::exit::Exit;
 
 use crate::acquire::AcquireError;
 use crate::log::LogError;
+use crate::notify::NotifyError;
 use crate::store::StoreError;
 use crate::tables::TableFault;
 use crate::writer::WriteError;
@@ -44,6 +45,9 @@ pub enum Error {
     /// The log cannot be read or written.
     #[error("the log in the store cannot be used")]
     Log(#[from] LogError),
+    /// Nobody can be notified of objects.
+    #[error("notifications cannot be set up")]
+    Notify(#[from] NotifyError),
     /// Kafka has deleted records that were not read, and that is to end the run.
     #[error(
         "Kafka has deleted {records} records of topic {topic:?} that were not read yet; to go on without them, \
@@ -86,7 +90,7 @@ impl Error {
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self {
-            Self::Tables(_) => Exit::Config,
+            Self::Tables(_) | Self::Notify(_) => Exit::Config,
             Self::Store(_) | Self::Write(_) | Self::Log(_) | Self::Acquire(_) => Exit::CannotWrite,
             Self::Refused { .. } => Exit::Refused,
             Self::Kafka(_)

@@ -51,6 +51,7 @@ pub mod metrics;
 mod micros;
 #[cfg(test)]
 mod model;
+mod notify;
 mod pane;
 mod parquet;
 mod partition;
@@ -67,6 +68,7 @@ pub mod tables;
 #[cfg(test)]
 mod testing;
 mod throttle;
+mod tls;
 mod watermark;
 mod writer;
 
@@ -77,6 +79,7 @@ pub use error::Error;
 pub use intake::ID_HEADER;
 pub use log::{CodecError, LogError};
 pub use micros::Micros;
+pub use notify::{NotifyError, NotifySettings, TopicError, Webhook, WebhookError};
 pub use presets::{preset, preset_archive};
 pub use profiles::{Custom, KindOf, Path, Profile, TimeForm, TimeOf};
 pub use run::run;

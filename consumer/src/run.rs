@@ -23,6 +23,7 @@ use crate::kafka::{self, Client, Commits, EndsProbe, GroupEvent};
 use crate::log::{Header, Put, Standing};
 use crate::membership::Membership;
 use crate::micros;
+use crate::notify::Notifier;
 use crate::store::Store;
 use crate::tables::Tables;
 use crate::throttle::Throttle;
@@ -73,6 +74,7 @@ struct Run<'a> {
     activity: Activity,
     background: Background,
     closing: Closing,
+    notifier: Notifier,
     drain: Option<Drain>,
     /// How many partitions the topic has; 0 while it is not known, or does not exist.
     total: usize,
@@ -95,6 +97,7 @@ impl<'a> Run<'a> {
             kafka::start_commits(Arc::clone(&client), config.topic.clone()).map_err(Error::Thread)?;
         tracing::info!(topic = config.topic, group = config.group, store = %config.store.url, tables = tables.list().len() + tables.archives().len(), "reading");
         let handle = runtime.handle().clone();
+        let notifier = Notifier::start(&handle, &config, &store)?;
         Ok(Self {
             control,
             probe,
@@ -104,6 +107,7 @@ impl<'a> Run<'a> {
             activity: Activity::new(config.time.idle_timeout),
             background: Background::new(handle, store, &config.topic, tables.clone(), facts(&config)),
             closing: Closing::new(tables.list().len(), tables.archives().len()),
+            notifier,
             engine: Engine::new(
                 tables,
                 micros::of(config.time.delay),
@@ -127,6 +131,9 @@ impl<'a> Run<'a> {
         self.membership.leave(&self.client);
         kafka::close(&self.client);
         let ended = result?;
+        if ended == Until::Drained {
+            self.notifier.settle();
+        }
         Ok(self.summary(ended))
     }
 
@@ -255,7 +262,9 @@ impl<'a> Run<'a> {
                     }
                 }
                 Done::Step { finaliser, step } => {
-                    if self.closing.stepped(finaliser, step) {
+                    let can_go_on = self.closing.stepped(finaliser, step);
+                    self.notifier.tell(self.closing.finished());
+                    if can_go_on {
                         self.finalise(now);
                     }
                 }

@@ -8,7 +8,7 @@ use crate::writer::Written;
 
 impl Run<'_> {
     pub(super) fn progress(&self, now: Instant) -> Progress {
-        let tally = self.engine.tally();
+        let (tally, told) = (self.engine.tally(), self.notifier.told());
         let sum = |of: fn(&Written) -> u64| self.written().map(of).sum();
         let left = |partition: i32, next: Option<i64>| {
             let ends = self.activity.ends(partition, now)?;
@@ -26,6 +26,8 @@ impl Run<'_> {
             objects: sum(|w| w.objects),
             rows: sum(|w| w.rows),
             objects_found: sum(|w| w.found),
+            notified: told.delivered,
+            notify_failures: told.failures,
             newest_event: self.engine.newest(),
             frontier: self.closing.written_through(),
             lag: if self.membership.is_settled() {

@@ -21,7 +21,7 @@ pub(super) fn builder(
     bucket: &str,
     env: impl Fn(&str) -> Option<String>,
 ) -> AmazonS3Builder {
-    install_tls();
+    crate::tls::install();
     let retry =
         RetryConfig { backoff: BackoffConfig::default(), max_retries: 5, retry_timeout: REQUEST_TIMEOUT };
     let plain_http = settings.endpoint.as_ref().is_some_and(|url| url.starts_with("http://"));
@@ -44,17 +44,6 @@ pub(super) fn builder(
         }),
     }
 }
-
-/// The HTTP client is built without a TLS library of its own and takes the process's.
-#[cfg(feature = "tls")]
-fn install_tls() {
-    if rustls::crypto::ring::default_provider().install_default().is_err() {
-        tracing::trace!("TLS is set up already");
-    }
-}
-
-#[cfg(not(feature = "tls"))]
-fn install_tls() {}
 
 #[cfg(test)]
 mod tests {

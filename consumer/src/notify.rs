@@ -1,0 +1,175 @@
+//! Tells others of final objects, so that a loader can pick them up: a webhook, a Kafka topic, or both.
+//!
+//! ```text
+//!   finaliser: final up to here ---> courier of each target: what is new in the store since its mark
+//!                                      |  each object in turn, again and again until it is taken
+//!                                      v
+//!                                    a new mark in the store: _notify/<topic>/<target>/<seq>.json
+//! ```
+//! It guarantees that each target hears of every final object at least once, after the object exists,
+//! whatever fails and whoever dies in between; mostly once, and after a restart the newest again. What is
+//! owed is not kept in memory but found in the store, so a target that is away for a week costs nothing.
+//! A target never holds up the consumer or another target.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use spillway_service::secret::Secret;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+
+use crate::config::Config;
+use crate::log::Log;
+use crate::micros::Micros;
+use crate::store::Store;
+
+mod courier;
+mod due;
+mod mark;
+mod note;
+mod topic;
+mod webhook;
+
+use courier::Courier;
+pub use topic::TopicError;
+pub use webhook::WebhookError;
+
+/// Whom to tell. Nobody without any.
+#[derive(Debug, Clone, Default)]
+pub struct NotifySettings {
+    /// A URL that takes a POST of JSON.
+    pub webhook: Option<Webhook>,
+    /// A topic of the same Kafka.
+    pub topic: Option<String>,
+}
+
+/// A URL that takes a POST of JSON.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// `https://…` or `http://…`.
+    pub url: String,
+    /// Sent as `Authorization: Bearer …`.
+    pub token: Option<Secret>,
+}
+
+/// Why nobody can be told. Only settings make it; targets that are away do not.
+#[derive(Debug, thiserror::Error)]
+pub enum NotifyError {
+    /// The webhook.
+    #[error("the webhook cannot be used")]
+    Webhook(#[from] WebhookError),
+    /// The topic.
+    #[error("the topic for notifications cannot be used")]
+    Topic(#[from] TopicError),
+}
+
+/// Up to where objects are final.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Final {
+    /// Windows that end at or before this are.
+    pub(crate) through: Option<Micros>,
+    /// Archived events of entries before these are, by partition.
+    pub(crate) positions: BTreeMap<i32, u64>,
+}
+
+/// What couriers hear.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct News {
+    /// How many there have been.
+    number: u64,
+    newest: Final,
+}
+
+/// What has become of notifications since the start, over all targets.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Taken.
+    pub(crate) delivered: u64,
+    /// Attempts that failed, and were or will be made again.
+    pub(crate) failures: u64,
+}
+
+/// Counters that couriers write.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    delivered: AtomicU64,
+    failures: AtomicU64,
+    /// Everything up to the news of this number has been taken.
+    settled: AtomicU64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Notifier {
+    tell: watch::Sender<News>,
+    /// One for each courier.
+    counters: Vec<Arc<Counters>>,
+}
+
+/// How long a run that has drained its topic lets couriers deliver what is owed.
+const LAST_CHANCE: Duration = Duration::from_secs(10);
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Notifier {
+    /// Starts a courier for each target.
+    pub(crate) fn start(runtime: &Handle, config: &Config, store: &Store) -> Result<Self, NotifyError> {
+        let mut notifier = Self { tell: watch::Sender::default(), counters: Vec::new() };
+        let source = || due::Source::new(store.clone(), Log::new(store.clone(), &config.topic), config);
+        let _context = runtime.enter();
+        if let Some(settings) = &config.notify.webhook {
+            notifier.spawn(runtime, "webhook", webhook::Hook::new(settings)?, source());
+        }
+        if let Some(topic) = &config.notify.topic {
+            notifier.spawn(runtime, "topic", topic::Announcer::new(config, topic)?, source());
+        }
+        Ok(notifier)
+    }
+
+    fn spawn(
+        &mut self,
+        runtime: &Handle,
+        name: &'static str,
+        target: impl courier::Target,
+        source: due::Source<Store>,
+    ) {
+        let counters = Arc::new(Counters::default());
+        let courier = Courier::new(name, target, source, Arc::clone(&counters));
+        runtime.spawn(courier.run(self.tell.subscribe()));
+        self.counters.push(counters);
+    }
+
+    /// More is final. Only the member that finalises says so.
+    pub(crate) fn tell(&self, newest: Final) {
+        self.tell.send_if_modified(|news| {
+            let is_new = news.newest != newest;
+            if is_new {
+                *news = News { number: news.number + 1, newest };
+            }
+            is_new
+        });
+    }
+
+    /// What has become of notifications.
+    pub(crate) fn told(&self) -> Told {
+        let sum = |of: fn(&Counters) -> &AtomicU64| {
+            self.counters.iter().map(|counters| of(counters).load(Ordering::Relaxed)).sum()
+        };
+        Told { delivered: sum(|counters| &counters.delivered), failures: sum(|counters| &counters.failures) }
+    }
+
+    /// Waits for couriers to deliver what is owed, for a while: what is not, is owed to the next run.
+    pub(crate) fn settle(&self) {
+        let until = Instant::now() + LAST_CHANCE;
+        let told = self.tell.borrow().number;
+        let is_settled = || self.counters.iter().all(|one| one.settled.load(Ordering::Acquire) >= told);
+        while !is_settled() {
+            if Instant::now() >= until {
+                tracing::warn!("some notifications have not been taken; the next run sends them");
+                return;
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
