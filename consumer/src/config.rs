@@ -11,10 +11,11 @@ use spillway_service::{logging, units};
 use crate::archive::Archive;
 use crate::filter::Filter;
 use crate::metrics::By;
-use crate::profiles::{PROFILES, Profile};
+use crate::profiles::Profile;
 use crate::store::{AccessKey, StoreSettings, StoreUrl};
 use crate::tables::Table;
 
+mod profile;
 mod table;
 
 /// Everything a run needs to know.
@@ -155,7 +156,7 @@ impl Config {
             kafka: KafkaSettings::read(&kafka, &RESERVED),
             topic: kafka.require("topic", "\"events\""),
             group: kafka.get("group", "spillway-consumer".to_owned()),
-            profile: input.choice("profile", &PROFILES),
+            profile: profile::profile(&input),
             on_gap: input.choice("on_gap", &ON_GAP),
             time: time(&root.section("time")),
             store: store(&root.section("store")),
