@@ -12,11 +12,12 @@ use crate::archive::Archive;
 use crate::filter::Filter;
 use crate::metrics::By;
 use crate::notify::NotifySettings;
-use crate::profiles::{PROFILES, Profile};
+use crate::profiles::Profile;
 use crate::store::{AccessKey, StoreSettings, StoreUrl};
 use crate::tables::Table;
 
 mod notify;
+mod profile;
 mod table;
 
 /// Everything a run needs to know.
@@ -165,7 +166,7 @@ impl Config {
             notify: notify::notify(&root.section("notify"), &topic),
             topic,
             group: kafka.get("group", "spillway-consumer".to_owned()),
-            profile: input.choice("profile", &PROFILES),
+            profile: profile::profile(&input),
             on_gap: input.choice("on_gap", &ON_GAP),
             time: time(&root.section("time")),
             store: store(&root.section("store")),

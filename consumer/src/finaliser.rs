@@ -271,3 +271,6 @@ impl<S: Objects> Finaliser<S> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;
