@@ -37,6 +37,7 @@ pub mod event;
 pub mod filter;
 mod finalise;
 mod finaliser;
+mod health;
 mod hint;
 mod intake;
 mod kafka;
@@ -55,16 +56,20 @@ mod presets;
 mod profiles;
 pub mod read;
 mod run;
+#[doc(hidden)]
+pub mod stages;
+pub mod status;
 pub mod store;
 pub mod tables;
 #[cfg(test)]
 mod testing;
 mod throttle;
+mod watch;
 mod watermark;
 mod writer;
 
 pub use acquire::AcquireError;
-pub use config::{Config, OnGap, TimeSettings};
+pub use config::{Admin, Config, OnGap, TimeSettings};
 pub use control::{Control, Progress, Summary, TableSummary, Until};
 pub use error::Error;
 pub use intake::ID_HEADER;
@@ -73,4 +78,5 @@ pub use micros::Micros;
 pub use presets::preset;
 pub use profiles::{Custom, KindOf, Path, Profile, TimeForm, TimeOf};
 pub use run::run;
+pub use watch::Watch;
 pub use writer::WriteError;

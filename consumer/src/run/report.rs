@@ -38,18 +38,19 @@ impl Run<'_> {
     }
 
     pub(super) fn summary(&self, ended: Until) -> Summary {
+        Summary { ended, progress: self.progress(Instant::now()), tables: self.table_summaries() }
+    }
+
+    /// What this member has written, in the order of the configuration.
+    pub(super) fn table_summaries(&self) -> Vec<TableSummary> {
         let tables = self.config.tables.iter().zip(self.closing.written());
-        Summary {
-            ended,
-            progress: self.progress(Instant::now()),
-            tables: tables
-                .map(|(table, w)| TableSummary {
-                    table: table.name.clone(),
-                    objects: w.objects,
-                    rows: w.rows,
-                    objects_found: w.found,
-                })
-                .collect(),
-        }
+        tables
+            .map(|(table, w)| TableSummary {
+                table: table.name.clone(),
+                objects: w.objects,
+                rows: w.rows,
+                objects_found: w.found,
+            })
+            .collect()
     }
 }
