@@ -104,9 +104,14 @@ pub enum Error {
 }
 
 impl Error {
-    /// The client has failed for good. `instance_id` is its name in the group.
-    pub(crate) fn fatal(error: KafkaError, instance_id: Option<&str>) -> Self {
-        match (error.rdkafka_error_code(), instance_id) {
+    /// The client has failed for good. `cause` is what it says of that itself, `instance_id` its name in the
+    /// group.
+    pub(crate) fn fatal(
+        error: KafkaError,
+        cause: Option<RDKafkaErrorCode>,
+        instance_id: Option<&str>,
+    ) -> Self {
+        match (cause.or(error.rdkafka_error_code()), instance_id) {
             (Some(RDKafkaErrorCode::FencedInstanceId), Some(id)) => {
                 Self::Fenced { instance_id: id.to_owned(), source: Box::new(error) }
             }
@@ -142,4 +147,20 @@ pub(crate) fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | C::ClusterAuthorizationFailed
             | C::SaslAuthenticationFailed
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_whose_place_was_taken_says_by_what_name() {
+        let told = || KafkaError::MessageConsumption(RDKafkaErrorCode::Fatal);
+        let fenced = Some(RDKafkaErrorCode::FencedInstanceId);
+        let error = Error::fatal(told(), fenced, Some("one"));
+        assert!(error.to_string().contains("taken the place of \"one\""), "{error}");
+        assert_eq!(error.exit(), Exit::Locked);
+        assert!(matches!(Error::fatal(told(), fenced, None), Error::Kafka(_)));
+        assert!(matches!(Error::fatal(told(), None, Some("one")), Error::Kafka(_)));
+    }
 }

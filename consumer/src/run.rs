@@ -178,10 +178,12 @@ impl<'a> Run<'a> {
 
     /// librdkafka mends most of its troubles itself.
     fn trouble(&mut self, error: KafkaError) -> Result<(), Error> {
-        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-            return Err(Error::fatal(error, self.config.instance_id.as_deref()));
-        }
         let code = error.rdkafka_error_code();
+        // librdkafka tells it as any other error, and what it is only when it is asked.
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == Some(RDKafkaErrorCode::Fatal) {
+            let cause = self.client.client().fatal_error().map(|(cause, _)| cause);
+            return Err(Error::fatal(error, cause, self.config.instance_id.as_deref()));
+        }
         if code.is_some_and(is_refusal) {
             let (topic, group) = (self.config.topic.clone(), self.config.group.clone());
             return Err(Error::Refused { topic, group, source: Box::new(error) });
