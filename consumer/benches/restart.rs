@@ -209,7 +209,10 @@ fn send(producer: &BaseProducer, topic: &str, partition: i32, id: &str, line: &[
     let mut record = BaseRecord::<(), [u8]>::to(topic).partition(partition).payload(line).headers(headers);
     loop {
         match producer.send(record) {
-            Ok(()) => return drop(producer.poll(Duration::ZERO)),
+            Ok(()) => {
+                producer.poll(Duration::ZERO);
+                return;
+            }
             Err((error, again)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => {
                 record = again;
                 producer.poll(Duration::from_millis(5));

@@ -168,7 +168,7 @@ const MEMORY: [(&str, &str); 5] = [
 /// One event for each of so many keys in one open window, each with an id and an actor of its own.
 fn memory(keys: usize) {
     println!("{keys} open keys: what they take of memory (resident, MiB), and bytes each");
-    for (name, kinds) in MEMORY {
+    for (name, _) in MEMORY {
         // A process of its own for each, so that none profits from what another has freed.
         let me = std::env::current_exe().unwrap();
         let mut command = std::process::Command::new(me);

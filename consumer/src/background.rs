@@ -1,22 +1,18 @@
 //! What takes its time with the store, on the store's own threads: each piece of work reports to the run
 //! when it is done. What may pass is tried again for as long as it takes.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use tokio::runtime::Handle;
 
 use crate::acquire::{AcquireError, Claim, acquire};
 use crate::error::Error;
-use crate::finalise::FinalWindow;
-use crate::finaliser::{FinaliseError, Finaliser, Sink, Step};
+use crate::finaliser::{FinaliseError, Finaliser, Step};
 use crate::log::{Entry, Header, Log, LogError, Proposal, Put};
 use crate::partition::Restored;
 use crate::patience::Patience;
+use crate::sink::TableSink;
 use crate::store::Store;
 use crate::tables::Tables;
-use crate::writer::{Batch, WriteError, Writer, Written};
 
 /// What a piece of work came to.
 #[derive(Debug)]
@@ -56,8 +52,7 @@ impl Background {
         facts: Vec<(&'static str, String)>,
     ) -> Self {
         let (done, results) = unbounded();
-        let writer = Writer::new(store.clone(), tables.list().into());
-        let sink = TableSink { writer, facts: facts.into() };
+        let sink = TableSink::new(store.clone(), &tables, facts);
         Self { runtime, log: Log::new(store, topic), tables, sink, done, results }
     }
 
@@ -163,25 +158,5 @@ impl Background {
                 tracing::debug!("the run ended before the store answered; the next run finds out");
             }
         });
-    }
-}
-
-/// Final windows as objects of Parquet.
-#[derive(Debug, Clone)]
-struct TableSink {
-    writer: Writer,
-    facts: Arc<[(&'static str, String)]>,
-}
-
-impl Sink for TableSink {
-    async fn write(
-        &self,
-        windows: Vec<FinalWindow>,
-        offsets: BTreeMap<i32, i64>,
-    ) -> Result<Vec<Written>, WriteError> {
-        let offsets: Vec<_> = offsets.iter().map(|(p, next)| format!("\"{p}\":{next}")).collect();
-        let mut facts = self.facts.to_vec();
-        facts.push(("offsets", format!("{{{}}}", offsets.join(","))));
-        self.writer.write(Batch { windows, facts }).await
     }
 }

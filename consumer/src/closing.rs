@@ -55,13 +55,15 @@ pub(crate) struct Closing {
     /// The partition that the finaliser last waited for.
     blocker: Option<Blocker>,
     frontier_conflicts: u64,
+    /// By archive.
+    archived: Vec<Written>,
     commit_due: bool,
     commit_not_before: Option<Instant>,
     committed_at: Option<Instant>,
 }
 
 impl Closing {
-    pub(crate) fn new(tables: usize) -> Self {
+    pub(crate) fn new(tables: usize, archives: usize) -> Self {
         Self {
             paces: BTreeMap::new(),
             finaliser: None,
@@ -72,6 +74,7 @@ impl Closing {
             written: vec![Written::default(); tables],
             blocker: None,
             frontier_conflicts: 0,
+            archived: vec![Written::default(); archives],
             commit_due: false,
             commit_not_before: None,
             committed_at: None,
@@ -143,6 +146,7 @@ impl Closing {
         self.frontier_conflicts += finaliser.take_conflicts();
         self.heard(finaliser.newest().cloned());
         self.written_through = self.written_through.max(finaliser.written_through());
+        self.archived.iter_mut().zip(finaliser.take_archived()).for_each(|(sum, one)| sum.add(one));
         let can_go_on = step != Step::Waiting;
         if let Step::Final { through, written } = step {
             self.count(through, written);
@@ -160,11 +164,7 @@ impl Closing {
         if objects + found > 0 {
             tracing::info!(objects, found, frontier = micros::show(through), "windows are final");
         }
-        for (sum, table) in self.written.iter_mut().zip(written) {
-            sum.objects += table.objects;
-            sum.rows += table.rows;
-            sum.found += table.found;
-        }
+        self.written.iter_mut().zip(written).for_each(|(sum, table)| sum.add(table));
     }
 
     /// The newest proposal is known.
@@ -243,5 +243,10 @@ impl Closing {
     /// What this member has written, by table.
     pub(crate) fn written(&self) -> &[Written] {
         &self.written
+    }
+
+    /// What this member has written, by archive.
+    pub(crate) fn archived(&self) -> &[Written] {
+        &self.archived
     }
 }

@@ -9,6 +9,7 @@ use spillway_service::kafka::KafkaSettings;
 use spillway_service::settings::{self, Environment, Problems, Section};
 use spillway_service::{logging, units};
 
+use crate::archive::Archive;
 use crate::filter::Filter;
 use crate::metrics::By;
 use crate::profiles::{PROFILES, Profile};
@@ -37,10 +38,12 @@ pub struct Config {
     pub time: TimeSettings,
     /// Where the tables go.
     pub store: StoreSettings,
-    /// The tables.
+    /// The tables of windows.
     pub tables: Vec<Table>,
     /// The admin endpoint; none when it is switched off.
     pub admin: Option<Admin>,
+    /// The tables of events.
+    pub archives: Vec<Archive>,
     /// Level of the log, or a list of `target=level`.
     pub log_level: String,
 }
@@ -130,6 +133,7 @@ impl Config {
             store,
             tables: Self::standard_tables(),
             admin: None,
+            archives: Vec::new(),
             log_level: "info".to_owned(),
         }
     }
@@ -170,6 +174,7 @@ impl Config {
 
     fn build(root: &Section<'_>) -> Self {
         let kafka = root.section("kafka");
+        let (tables, archives) = table::tables(root);
         let input = root.section("input");
         Self {
             kafka: KafkaSettings::read(&kafka, &RESERVED),
@@ -180,7 +185,8 @@ impl Config {
             on_gap: input.choice("on_gap", &ON_GAP),
             time: time(&root.section("time")),
             store: store(&root.section("store")),
-            tables: table::tables(root),
+            tables,
+            archives,
             admin: Admin::read(&root.section("admin")),
             log_level: log_level(&root.section("log")),
         }

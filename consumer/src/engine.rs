@@ -212,6 +212,11 @@ impl Engine {
         self.partitions.values().filter_map(|partition| partition.watermark().newest()).max()
     }
 
+    /// Roughly how many bytes of records wait for entries.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.partitions.values().map(Partition::kept_bytes).sum()
+    }
+
     pub(crate) fn needs(&self) -> Needs {
         self.tables.needs()
     }

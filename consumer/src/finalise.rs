@@ -98,7 +98,7 @@ impl Windows {
 
     /// The start of the first pane that a window needs that has not been written.
     pub(crate) fn needed_from(&self) -> Option<Micros> {
-        self.tables.first_after(self.written_through?)
+        Some(self.tables.first_after(self.written_through?))
     }
 
     /// The windows of all tables that the pane is part of.

@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::archive::Archived;
 use crate::finalise::{FinalWindow, Windows};
-use crate::log::{Log, LogError, Proposal, Put, Standing};
+use crate::log::{Header, Log, LogError, Proposal, Put, Standing};
 use crate::micros::Micros;
 use crate::store::Objects;
 use crate::tables::Tables;
@@ -21,6 +22,13 @@ pub(crate) trait Sink {
         &self,
         windows: Vec<FinalWindow>,
         offsets: BTreeMap<i32, i64>,
+    ) -> impl Future<Output = Result<Vec<Written>, WriteError>> + Send;
+
+    /// Writes the archives' objects of one entry. Returns what was written, by archive.
+    fn archive(
+        &self,
+        header: &Header,
+        rows: Vec<Archived>,
     ) -> impl Future<Output = Result<Vec<Written>, WriteError>> + Send;
 }
 
@@ -80,6 +88,8 @@ pub(crate) struct Finaliser<S> {
     is_pending: bool,
     /// How often another finaliser was first, since this was asked for.
     conflicts: u64,
+    /// What has been written of each archive since this was asked for.
+    archived: Vec<Written>,
 }
 
 impl<S: Objects> Finaliser<S> {
@@ -93,6 +103,7 @@ impl<S: Objects> Finaliser<S> {
             newest: None,
             is_pending: false,
             conflicts: 0,
+            archived: Vec::new(),
         };
         finaliser.go_on_from(newest);
         Ok(finaliser)
@@ -135,6 +146,11 @@ impl<S: Objects> Finaliser<S> {
         holding.min_by_key(|blocker| (blocker.is_born, blocker.closed_through))
     }
 
+    /// What has been written of each archive since this was last asked for; empty for nothing.
+    pub(crate) fn take_archived(&mut self) -> Vec<Written> {
+        std::mem::take(&mut self.archived)
+    }
+
     /// Windows that end at or before this are final.
     pub(crate) fn written_through(&self) -> Option<Micros> {
         self.windows.written_through()
@@ -154,7 +170,7 @@ impl<S: Objects> Finaliser<S> {
                 let through = proposal.through;
                 self.carry_out(through, sink).await
             }
-            _ => Ok(self.advance().await?),
+            _ => self.advance(sink).await,
         }
     }
 
@@ -166,7 +182,7 @@ impl<S: Objects> Finaliser<S> {
         }
         for partition in self.all() {
             while self.closed_through(partition) < Some(through) {
-                if !self.read_next(partition).await? {
+                if !self.read_next(partition, sink).await? {
                     return Ok(Step::Waiting);
                 }
             }
@@ -185,15 +201,15 @@ impl<S: Objects> Finaliser<S> {
     }
 
     /// Reads on, and proposes the next frontier when there is one.
-    async fn advance(&mut self) -> Result<Step, LogError> {
+    async fn advance(&mut self, sink: &impl Sink) -> Result<Step, FinaliseError> {
         loop {
             let before = self.newest.as_ref().map(|proposal| proposal.through);
             if let Some(through) = self.frontier().filter(|through| Some(*through) > before) {
-                return self.propose(through).await;
+                return Ok(self.propose(through).await?);
             }
             let mut has_read = false;
             for partition in self.blocking() {
-                has_read |= self.read_next(partition).await?;
+                has_read |= self.read_next(partition, sink).await?;
             }
             if !has_read {
                 return Ok(Step::Waiting);
@@ -267,10 +283,18 @@ impl<S: Objects> Finaliser<S> {
         self.cursors.get(&partition).and_then(|cursor| cursor.closed_through)
     }
 
-    /// Reads the next entry of a partition. Returns whether there was one.
-    async fn read_next(&mut self, partition: i32) -> Result<bool, LogError> {
+    /// Reads the next entry of a partition. Returns whether there was one. Its archived events are in
+    /// their objects before it counts as read, so whoever goes on behind it need not look back.
+    async fn read_next(&mut self, partition: i32, sink: &impl Sink) -> Result<bool, FinaliseError> {
+        let next = self.cursors.entry(partition).or_default().next;
+        let Some(mut entry) = self.log.read(partition, next).await? else { return Ok(false) };
+        let archived = std::mem::take(&mut entry.archived);
+        if !archived.is_empty() {
+            let written = sink.archive(&entry.header, archived).await?;
+            self.archived.resize(written.len(), Written::default());
+            self.archived.iter_mut().zip(written).for_each(|(sum, one)| sum.add(one));
+        }
         let cursor = self.cursors.entry(partition).or_default();
-        let Some(entry) = self.log.read(partition, cursor.next).await? else { return Ok(false) };
         let is_first = cursor.next == cursor.first && cursor.first > 0;
         cursor.is_born = true;
         cursor.closed_through = entry.header.closed_through;

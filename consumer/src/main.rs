@@ -76,7 +76,8 @@ fn main() -> ExitCode {
 fn check_command(path: &Path) -> Exit {
     match Config::read(path, &Environment::of_process()) {
         Ok(config) => {
-            let tables: Vec<_> = config.tables.iter().map(|table| table.name.as_str()).collect();
+            let windows = config.tables.iter().map(|table| table.name.as_str());
+            let tables: Vec<_> = windows.chain(config.archives.iter().map(|a| a.name.as_str())).collect();
             let store = &config.store.url;
             for warning in config.warnings() {
                 complain(&format!("warning: {warning}"), Exit::Success);

@@ -4,11 +4,13 @@
 //! seed.
 //!
 //! What must hold: a final object never changes; and when everybody has calmed down and read to the end,
-//! the tables are those of a batch job over the events that the log does not hold as late, every record
-//! that is in no table is in the log once, and nothing else is there.
+//! the tables are those of a batch job over the events that the log does not hold as late, each of these is
+//! archived once, every record that is in no table is in the log once, and nothing else is there.
 
 mod member;
 mod oracle;
+mod sink;
+mod tables;
 mod world;
 
 use world::{Shape, World};
@@ -52,6 +54,14 @@ fn whatever_happens_the_tables_are_those_of_a_batch_job() {
     assert!(totals.grown > 0 && totals.retaken_proposals > 0, "{totals:?}");
     let faults = totals.faults;
     assert!(faults.before * faults.after * faults.conflict * faults.own_retry > 0, "{totals:?}");
+}
+
+#[test]
+fn a_topic_may_grow_under_open_windows_and_several_may_run_the_finaliser() {
+    let totals = play(Shape::GROWING);
+    assert!(totals.grown > runs() && totals.windows > 0 && totals.zombies > 0, "{totals:?}");
+    // A new partition that has events of windows that are final already.
+    assert!(totals.late > 0 && totals.early_windows > 0, "{totals:?}");
 }
 
 #[test]

@@ -60,14 +60,14 @@ impl Panes {
         closed.into_iter().map(|(start, pane)| (start, pane.partials)).collect()
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.open.len()
+    }
+
     /// The lowest offset of an event of these panes.
     pub(crate) fn lowest_needed(&self) -> Option<i64> {
         self.open.values().map(|pane| pane.first_offset).min()
-    }
-
-    /// The starts of the panes.
-    pub(crate) fn starts(&self) -> impl DoubleEndedIterator<Item = Micros> {
-        self.open.keys().copied()
     }
 }
 
@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn only_panes_that_have_ended_are_closed_and_the_rest_says_where_to_resume() {
         let table = Table::new("all", Duration::from_secs(60), By::None, Filter::default());
-        let tables = Tables::new(vec![table]).unwrap();
+        let tables = Tables::new(vec![table], vec![]).unwrap();
         let mut panes = Panes::default();
         for (offset, start) in [(7, 120), (8, 0), (9, 60)] {
             let record = Record { offset, id: None, timestamp: 0, value: b"" };

@@ -36,20 +36,28 @@ pub(crate) fn encode(
     window: &FinalWindow,
     facts: &[(&str, String)],
 ) -> Result<Vec<u8>, ParquetError> {
-    let batch = batch(table, window)?;
-    let of_table = [("table", table.name.clone()), ("window_ms", table.window.as_millis().to_string())];
-    let facts = of_table
-        .iter()
-        .chain(facts)
-        .map(|(key, value)| KeyValue::new(format!("spillway.{key}"), value.clone()));
-    let facts = facts.collect();
+    let of_table = [
+        ("table", table.name.clone()),
+        ("window_ms", table.window.as_millis().to_string()),
+        ("slide_ms", table.slide.as_millis().to_string()),
+    ];
+    write(&batch(table, window)?, of_table.iter().chain(facts))
+}
+
+/// Writes an object of one batch. `facts` become key-value metadata.
+pub(crate) fn write<'a>(
+    batch: &RecordBatch,
+    facts: impl Iterator<Item = &'a (&'a str, String)>,
+) -> Result<Vec<u8>, ParquetError> {
+    let fact = |(key, value): &(&str, String)| KeyValue::new(format!("spillway.{key}"), value.clone());
+    let facts = facts.map(fact).collect();
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_key_value_metadata(Some(facts))
         .build();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, batch.schema(), Some(properties))?;
-    writer.write(&batch)?;
+    writer.write(batch)?;
     writer.close()?;
     Ok(bytes)
 }

@@ -3,6 +3,7 @@
 //! What it comes to depends only on the entry that it was taken on with, on the records from there on,
 //! and on decisions to close it up to a proposal; not on when entries are made.
 
+use crate::archive::Archived;
 use crate::event::Event;
 use crate::log::{Entry, Header, Kept, Mark, Reason, Standing};
 use crate::micros::{self, Micros};
@@ -57,17 +58,22 @@ pub(crate) struct Partition {
     closed_before: Option<Micros>,
     /// Records before this offset had been dealt with then.
     seen_before: i64,
+    /// The start of the last pane that an event was counted in.
+    last_pane: Option<Micros>,
     /// The offset after the last record read; `None` before the first, when nothing was committed.
     next: Option<i64>,
     /// No record has come since the partition was taken on.
     is_fresh: bool,
     kept: Vec<Kept>,
+    /// For the archives.
+    archived: Vec<Archived>,
+    /// Roughly what both of these take in memory.
     kept_bytes: usize,
     /// Records that Kafka had deleted, since the last entry.
     deleted: Vec<(i64, i64)>,
 }
 
-/// Kept rows of this many bytes make an entry due.
+/// Kept rows and archived events of this many bytes make an entry due.
 const KEPT_BYTES_MAX: usize = 4 << 20;
 
 impl Partition {
@@ -81,10 +87,12 @@ impl Partition {
             is_sealing: false,
             closed_before: header.closed_through,
             seen_before: header.next_offset.unwrap_or(0),
+            last_pane: header.last_pane,
             next: header.resume_offset,
             logged: header,
             is_fresh: true,
             kept: Vec::new(),
+            archived: Vec::new(),
             kept_bytes: 0,
             deleted: Vec::new(),
         }
@@ -96,6 +104,8 @@ impl Partition {
         match verdict {
             Verdict::Late => self.keep(Reason::Late, record, Some(event.time), String::new()),
             Verdict::Future => self.keep(Reason::Future, record, Some(event.time), String::new()),
+            // What is read again is in the log already.
+            Verdict::Counted if record.offset >= self.seen_before => self.archive(record, event, tables),
             Verdict::Counted | Verdict::Duplicate | Verdict::Replayed => {}
         }
         self.read(record.offset);
@@ -116,6 +126,7 @@ impl Partition {
         }
         let pane = micros::floor(event.time, self.rules.pane);
         let counted = self.panes.add(pane, record, event, tables);
+        self.last_pane = self.last_pane.max(Some(pane));
         self.watermark.observe(event.time);
         if counted { Verdict::Counted } else { Verdict::Duplicate }
     }
@@ -142,6 +153,18 @@ impl Partition {
         };
         self.kept_bytes += kept.bytes();
         self.kept.push(kept);
+    }
+
+    fn archive(&mut self, record: Record<'_>, event: &Event<'_>, tables: &Tables) {
+        for row in tables.archives().iter().filter_map(|archive| archive.row(record, event)) {
+            self.kept_bytes += row.bytes();
+            self.archived.push(row);
+        }
+    }
+
+    /// Roughly how many bytes wait for the next entry, apart from panes.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        self.kept_bytes
     }
 
     /// The record at `offset` has been dealt with, whatever it was. Returns how many before it had been
@@ -195,15 +218,16 @@ impl Partition {
         }
         let has_closed = self.watermark.closed_through() > self.logged.closed_through;
         let must_say = standing.follows() && standing != self.logged.standing;
-        let has_moved = self.next != self.logged.next_offset || !self.kept.is_empty();
+        let has_rows = !(self.kept.is_empty() && self.archived.is_empty());
+        let has_moved = self.next != self.logged.next_offset || has_rows;
         has_closed || must_say || self.kept_bytes >= KEPT_BYTES_MAX || (is_overdue && has_moved)
     }
 
     /// How the owner stands towards the partition, as the log should say it.
     pub(crate) fn drained(&self, tables: &Tables) -> Standing {
-        let closed = self.watermark.closed_through();
-        let open = self.panes.starts().filter(|start| Some(start.saturating_add(self.rules.pane)) > closed);
-        Standing::Drained { end: open.filter_map(|start| tables.end_of_last(start)).max() }
+        // Its last pane may be closed, up to what another partition came to, and its last window not.
+        let end = self.last_pane.map(|pane| tables.end_of_last(pane));
+        Standing::Drained { end: end.filter(|end| Some(*end) > self.watermark.closed_through()) }
     }
 
     /// Makes the next entry: closes what the watermark has passed. The caller brings it to the log and
@@ -218,6 +242,7 @@ impl Partition {
             cluster_id: self.logged.cluster_id.clone(),
             closed_through: closed,
             closed_before: self.logged.closed_through,
+            last_pane: self.last_pane,
             next_offset: self.next,
             resume_offset: self.panes.lowest_needed().or(self.next),
             standing,
@@ -226,7 +251,8 @@ impl Partition {
         };
         self.is_sealing = true;
         self.kept_bytes = 0;
-        Entry { header, panes, kept: std::mem::take(&mut self.kept) }
+        let (kept, archived) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.archived));
+        Entry { header, panes, kept, archived }
     }
 
     /// The entry that was sealed is in the log.
@@ -261,7 +287,7 @@ impl Partition {
             closed_through,
             standing: self.logged.standing,
             seq: self.logged.seq,
-            open_panes: self.panes.starts().count(),
+            open_panes: self.panes.count(),
         }
     }
 

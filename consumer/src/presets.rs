@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::archive::{Archive, Field, PartitionBy};
 use crate::filter::Filter;
 use crate::metrics::{By, Kind, Plan};
 use crate::tables::{Table, Top};
@@ -10,12 +11,13 @@ const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// The presets' names.
-pub(crate) const PRESETS: [&str; 5] = [
+pub(crate) const PRESETS: [&str; 6] = [
     "city_activity",
     "happiest_hashtags",
     "happiest_hashtags_sliding",
     "word_polarity",
     "sentiment_extremes",
+    "company_archive",
 ];
 
 /// The table of a preset.
@@ -41,6 +43,17 @@ pub fn preset(name: &str) -> Option<Table> {
     }
 }
 
+/// The archive of a preset.
+#[must_use]
+pub fn preset_archive(name: &str) -> Option<Archive> {
+    let company = || PartitionBy { column: "company".to_owned(), is_folded: true };
+    (name == "company_archive").then(|| Archive {
+        columns: vec![Field::Id, Field::CreatedAt, Field::Text, Field::WordCount],
+        partition: Some(company()),
+        ..Archive::new(name)
+    })
+}
+
 /// The ten hashtags with the most smiles, summed over the events that carry them.
 fn happiest(name: &str, window: Duration, slide: Duration, smiles: Kind, filter: Filter) -> Table {
     Table {
@@ -58,9 +71,12 @@ mod tests {
 
     #[test]
     fn every_preset_is_a_table_that_can_be_kept() {
-        let all: Vec<Table> = PRESETS.iter().map(|name| preset(name).unwrap()).collect();
-        assert!(all.iter().zip(PRESETS).all(|(table, name)| table.name == name));
-        assert_eq!(Tables::new(all).unwrap().pane(), 30_000_000);
-        assert_eq!(preset("other"), None);
+        let tables: Vec<Table> = PRESETS.iter().filter_map(|name| preset(name)).collect();
+        let archives: Vec<Archive> = PRESETS.iter().filter_map(|name| preset_archive(name)).collect();
+        let names =
+            tables.iter().map(|table| &table.name).chain(archives.iter().map(|archive| &archive.name));
+        assert_eq!(names.collect::<Vec<_>>(), PRESETS);
+        assert_eq!(Tables::new(tables, archives).unwrap().pane(), 30_000_000);
+        assert_eq!((preset("other"), preset_archive("other")), (None, None));
     }
 }

@@ -41,6 +41,8 @@ const ENDS_INTERVAL: Duration = Duration::from_secs(5);
 const ENDS_INTERVAL_URGENT: Duration = Duration::from_millis(500);
 /// Reading pauses when the store has not taken a batch for this long, so that memory stays bounded.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
+/// Reading pauses when the records that entries are to hold take this much memory, in bytes.
+const KEPT_BYTES_PAUSE: usize = 64 << 20;
 /// What the store's own threads get to end when the run ends.
 const SHUTDOWN: Duration = Duration::from_secs(2);
 
@@ -49,7 +51,7 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 /// # Errors
 /// When it cannot go on; nothing is lost by that, the next run goes on where this one was.
 pub fn run(config: Config, control: &Control) -> Result<Summary, Error> {
-    let tables = Tables::new(config.tables.clone())?;
+    let tables = Tables::new(config.tables.clone(), config.archives.clone())?;
     let _served = watch::serve(config.admin.as_ref(), control.watch().clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -95,7 +97,7 @@ impl<'a> Run<'a> {
         let probe = EndsProbe::start(Arc::clone(&client), config.topic.clone()).map_err(Error::Thread)?;
         let commits =
             kafka::start_commits(Arc::clone(&client), config.topic.clone()).map_err(Error::Thread)?;
-        tracing::info!(topic = config.topic, group = config.group, store = %config.store.url, tables = tables.list().len(), "reading");
+        tracing::info!(topic = config.topic, group = config.group, store = %config.store.url, tables = tables.list().len() + tables.archives().len(), "reading");
         let handle = runtime.handle().clone();
         Ok(Self {
             control,
@@ -106,7 +108,7 @@ impl<'a> Run<'a> {
             activity: Activity::new(config.time.idle_timeout),
             requests: store.requests(),
             background: Background::new(handle, store, &config.topic, tables.clone(), names::facts(&config)),
-            closing: Closing::new(tables.list().len()),
+            closing: Closing::new(tables.list().len(), tables.archives().len()),
             engine: Engine::new(
                 tables,
                 micros::of(config.time.delay),
@@ -424,14 +426,15 @@ impl<'a> Run<'a> {
             .closing
             .waiting_since()
             .is_some_and(|since| now.saturating_duration_since(since) >= STORE_PATIENCE);
-        if is_stuck == self.is_paused {
+        let is_paused = is_stuck || self.engine.kept_bytes() >= KEPT_BYTES_PAUSE;
+        if is_paused == self.is_paused {
             return;
         }
-        match kafka::set_paused(&self.client, &self.config.topic, &self.membership.reading(), is_stuck) {
+        match kafka::set_paused(&self.client, &self.config.topic, &self.membership.reading(), is_paused) {
             Ok(()) if is_stuck => tracing::warn!("the store is too slow or away; reading pauses"),
-            Ok(()) => tracing::info!("the store takes objects again; reading goes on"),
+            Ok(()) => tracing::debug!(is_paused, "reading pauses or goes on"),
             Err(error) => tracing::warn!(%error, "reading could not be paused or resumed"),
         }
-        self.is_paused = is_stuck;
+        self.is_paused = is_paused;
     }
 }

@@ -38,7 +38,7 @@ impl Stages {
     /// # Errors
     /// When the tables cannot be kept.
     pub fn new(tables: Vec<Table>, partitions: i32) -> Result<Self, TableFault> {
-        let tables = Tables::new(tables)?;
+        let tables = Tables::new(tables, Vec::new())?;
         let tolerance = micros::of(Duration::from_secs(600));
         let mut engine = Engine::new(tables.clone(), micros::of(Duration::from_secs(30)), tolerance);
         for partition in 0..partitions {

@@ -273,16 +273,19 @@ impl Objects for Store {
     async fn create(&self, object: &str, content: Bytes) -> Result<Created, StoreError> {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let payload = PutPayload::from_bytes(content);
-        match self.requests.put.time(self.inner.put_opts(&Path::from(object), payload, options)).await {
+        let failed = |source| StoreError::Put { object: object.to_owned(), source };
+        let path = path_of(object).map_err(failed)?;
+        match self.requests.put.time(self.inner.put_opts(&path, payload, options)).await {
             Ok(_) => Ok(Created::Yes),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
-            Err(source) => Err(StoreError::Put { object: object.to_owned(), source }),
+            Err(source) => Err(failed(source)),
         }
     }
 
     async fn get(&self, object: &str) -> Result<Option<Bytes>, StoreError> {
         let failed = |source| StoreError::Get { object: object.to_owned(), source };
-        match self.requests.get.time(self.inner.get(&Path::from(object))).await {
+        let path = path_of(object).map_err(failed)?;
+        match self.requests.get.time(self.inner.get(&path)).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed(source)),
@@ -312,6 +315,11 @@ impl Objects for Store {
         let name = |path: &Path| path.filename().map(str::to_owned);
         Ok(listed.common_prefixes.iter().filter_map(name).collect())
     }
+}
+
+/// The name as it is: what must be escaped in it, such as the rules of an archive, is escaped already.
+fn path_of(object: &str) -> Result<Path, object_store::Error> {
+    Path::parse(object).map_err(|source| object_store::Error::InvalidPath { source })
 }
 
 fn local(settings: &StoreSettings, path: &std::path::Path) -> Result<LocalFileSystem, StoreError> {

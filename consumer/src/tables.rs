@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::archive::Archive;
 use crate::event::Needs;
 use crate::filter::Filter;
 use crate::log::Mark;
@@ -27,6 +28,8 @@ pub struct Table {
     pub plan: Plan,
     /// Only the groups that have most of something; all without it.
     pub top: Option<Top>,
+    /// Whether its windows are written as CSV, too.
+    pub csv: bool,
 }
 
 /// The groups of a window that stay.
@@ -71,6 +74,14 @@ pub enum TableFault {
         /// What it can be by.
         columns: String,
     },
+    /// An archive without columns, or with one twice.
+    #[error("the columns of {0:?} must be at least one, none of them twice")]
+    Columns(String),
+    /// What the rule is called in the objects' names.
+    #[error(
+        "{0:?} cannot name the rule in objects' names; use lower-case letters, digits, _ and -, and no other column's name"
+    )]
+    Partition(String),
     /// There is nothing to do.
     #[error("there is no table; add a [[table]]")]
     None,
@@ -89,7 +100,7 @@ impl Table {
     #[must_use]
     pub fn new(name: &str, window: Duration, group_by: By, filter: Filter) -> Self {
         let plan = Plan::new(COUNTS.to_vec());
-        Self { name: name.to_owned(), window, slide: window, group_by, filter, plan, top: None }
+        Self { name: name.to_owned(), window, slide: window, group_by, filter, plan, top: None, csv: false }
     }
 
     /// What is wrong with the table by itself.
@@ -196,22 +207,34 @@ fn is_number(form: Form) -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct Tables {
     list: Vec<Table>,
+    archives: Vec<Archive>,
     pane: Micros,
 }
 
+/// The length of a pane when there are only archives: how long an event's id is remembered.
+const PANE_OF_ARCHIVES: Duration = Duration::from_secs(60);
+
 impl Tables {
     /// Checks the tables by themselves and against each other.
-    pub(crate) fn new(list: Vec<Table>) -> Result<Self, TableFault> {
-        let mut names = BTreeSet::new();
-        for table in &list {
-            table.check()?;
-            if !names.insert(table.name.as_str()) {
-                return Err(TableFault::Twice(table.name.clone()));
+    pub(crate) fn new(list: Vec<Table>, archives: Vec<Archive>) -> Result<Self, TableFault> {
+        list.iter().try_for_each(Table::check)?;
+        archives.iter().try_for_each(Archive::check)?;
+        let names = list.iter().map(|table| &table.name).chain(archives.iter().map(|archive| &archive.name));
+        let mut different = BTreeSet::new();
+        for name in names {
+            if !different.insert(name) {
+                return Err(TableFault::Twice(name.clone()));
             }
         }
+        if different.is_empty() {
+            return Err(TableFault::None);
+        }
         let pane = list.iter().flat_map(|table| [table.width(), table.step()]).reduce(gcd);
-        let pane = pane.ok_or(TableFault::None)?;
-        Ok(Self { list, pane })
+        Ok(Self { list, archives, pane: pane.unwrap_or(micros::of(PANE_OF_ARCHIVES)) })
+    }
+
+    pub(crate) fn archives(&self) -> &[Archive] {
+        &self.archives
     }
 
     pub(crate) fn list(&self) -> &[Table] {
@@ -224,15 +247,15 @@ impl Tables {
         self.list.iter().map(mark).collect()
     }
 
-    /// The end of the last window that holds the pane that starts at `pane`.
-    pub(crate) fn end_of_last(&self, pane: Micros) -> Option<Micros> {
+    /// The end of the pane that starts at `pane`, and of all windows that hold it.
+    pub(crate) fn end_of_last(&self, pane: Micros) -> Micros {
         let end = |table: &Table| micros::floor(pane, table.step()).saturating_add(table.width());
-        self.list.iter().map(end).max()
+        self.list.iter().map(end).fold(pane.saturating_add(self.pane), Micros::max)
     }
 
-    /// The start of the first window of all that ends after `time`.
-    pub(crate) fn first_after(&self, time: Micros) -> Option<Micros> {
-        self.list.iter().map(|table| table.first_after(time)).min()
+    /// The start of the first window that ends after `time`; `time` when there is no window.
+    pub(crate) fn first_after(&self, time: Micros) -> Micros {
+        self.list.iter().map(|table| table.first_after(time)).fold(time, Micros::min)
     }
 
     /// Length of a pane: the longest that every window is made of whole ones of.
@@ -245,7 +268,8 @@ impl Tables {
         let needs = |table: &Table| table.plan.needs();
         Needs {
             actor: self.list.iter().any(|table| needs(table).actor),
-            lists: self.list.iter().any(|table| table.group_by.needs_lists() || table.filter.needs_lists()),
+            lists: self.list.iter().any(|table| table.group_by.needs_lists() || table.filter.needs_lists())
+                || self.archives.iter().any(Archive::needs_lists),
         }
     }
 }

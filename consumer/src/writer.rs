@@ -1,19 +1,16 @@
 //! Writes final objects, several at once, on the store's own threads. An object that exists already
-//! is read and compared: an earlier run may have ended between writing it and committing. What may
+//! is read and compared: an earlier run may have ended between writing it and saying so. What may
 //! pass is tried again for as long as it takes; nothing is given up silently.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ::parquet::errors::ParquetError;
 use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::finalise::FinalWindow;
 use crate::parquet;
 use crate::patience::Patience;
 use crate::store::{Created, Objects as _, Store, StoreError};
-use crate::tables::Table;
 
 /// Why a window could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -62,22 +59,34 @@ pub(crate) struct Written {
     pub(crate) found: u64,
 }
 
-/// Windows to be written together.
+impl Written {
+    /// Takes in what else was written.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.objects += other.objects;
+        self.rows += other.rows;
+        self.found += other.found;
+    }
+}
+
+/// An object to be written.
 #[derive(Debug)]
-pub(crate) struct Batch {
-    pub(crate) windows: Vec<FinalWindow>,
-    /// What every object's metadata says.
-    pub(crate) facts: Vec<(&'static str, String)>,
+pub(crate) struct Object {
+    /// Which table's it is.
+    pub(crate) table: usize,
+    pub(crate) name: String,
+    pub(crate) content: Bytes,
+    pub(crate) rows: u64,
+    /// A copy of another object, in another form.
+    pub(crate) is_copy: bool,
 }
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
     store: Store,
-    tables: Arc<[Table]>,
 }
 
-/// What a batch came to, by table.
+/// What objects came to, by table.
 pub(crate) type Outcome = Result<Vec<Written>, WriteError>;
 
 /// Objects in flight at once: enough to hide a store's latency, few enough to bound memory.
@@ -86,20 +95,22 @@ const CONTENTION_PAUSE: Duration = Duration::from_millis(20);
 const CONTENTION_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 impl Writer {
-    pub(crate) fn new(store: Store, tables: Arc<[Table]>) -> Self {
-        Self { store, tables }
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
     }
 
-    /// Writes a batch.
-    pub(crate) async fn write(&self, batch: Batch) -> Outcome {
-        let facts: Arc<[(&'static str, String)]> = batch.facts.into();
-        let mut written = vec![Written::default(); self.tables.len()];
+    /// Writes the objects of so many tables; each is made when it is about to be sent.
+    pub(crate) async fn write<E>(&self, objects: impl Iterator<Item = E>, tables: usize) -> Outcome
+    where
+        E: FnOnce() -> Result<Object, WriteError> + Send + 'static,
+    {
+        let mut written = vec![Written::default(); tables];
         let mut tasks = JoinSet::new();
-        for window in batch.windows {
+        for object in objects {
             if tasks.len() >= PARALLEL {
                 take(tasks.join_next().await, &mut written)?;
             }
-            tasks.spawn(write_one(self.store.clone(), Arc::clone(&self.tables), Arc::clone(&facts), window));
+            tasks.spawn(write_one(self.store.clone(), object));
         }
         while !tasks.is_empty() {
             take(tasks.join_next().await, &mut written)?;
@@ -116,38 +127,25 @@ fn take(
 ) -> Result<(), WriteError> {
     let Some(joined) = joined else { return Ok(()) };
     let (table, one) = joined.map_err(WriteError::Task)??;
-    let sum = &mut written[table];
-    *sum = Written {
-        objects: sum.objects + one.objects,
-        rows: sum.rows + one.rows,
-        found: sum.found + one.found,
-    };
+    written[table].add(one);
     Ok(())
 }
 
-async fn write_one(
-    store: Store,
-    tables: Arc<[Table]>,
-    facts: Arc<[(&'static str, String)]>,
-    window: FinalWindow,
-) -> One {
-    let table = &tables[window.table];
-    let object = parquet::object_name(table, window.start);
-    let content: Bytes = parquet::encode(table, &window, &facts)
-        .map_err(|source| WriteError::Encode { object: object.clone(), source })?
-        .into();
+async fn write_one(store: Store, object: impl FnOnce() -> Result<Object, WriteError> + Send) -> One {
+    let Object { table, name, content, rows, is_copy } = object()?;
+    let counted = |written: Written| if is_copy { Written::default() } else { written };
     let mut pause = CONTENTION_PAUSE;
-    while create(&store, &object, &content).await? == Created::Existed {
-        if let Some(theirs) = get(&store, &object).await? {
-            compare(object, content, theirs)?;
-            return Ok((window.table, Written { found: 1, ..Written::default() }));
+    while create(&store, &name, &content).await? == Created::Existed {
+        if let Some(theirs) = get(&store, &name).await? {
+            compare(name, content, theirs)?;
+            return Ok((table, counted(Written { found: 1, ..Written::default() })));
         }
         // S3 says so while another request for the object is under way, which may yet fail.
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(CONTENTION_PAUSE_MAX);
     }
-    tracing::debug!(object, rows = window.rows.len(), "a window is final");
-    Ok((window.table, Written { objects: 1, rows: window.rows.len() as u64, found: 0 }))
+    tracing::debug!(object = name, rows, "an object is final");
+    Ok((table, counted(Written { objects: 1, rows, found: 0 })))
 }
 
 async fn create(store: &Store, object: &str, content: &Bytes) -> Result<Created, StoreError> {
@@ -171,6 +169,10 @@ async fn get(store: &Store, object: &str) -> Result<Option<Bytes>, StoreError> {
 }
 
 fn compare(object: String, ours: Bytes, theirs: Bytes) -> Result<(), WriteError> {
+    // The same bytes are the same rows; others may be, as Parquet carries versions.
+    if ours == theirs {
+        return Ok(());
+    }
     match parquet::difference(ours, theirs) {
         Ok(None) => Ok(()),
         Ok(Some(difference)) => Err(WriteError::Differs { object, difference }),
@@ -181,55 +183,46 @@ fn compare(object: String, ours: Bytes, theirs: Bytes) -> Result<(), WriteError>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::aggregate::Row;
-    use crate::filter::Filter;
-    use crate::metrics::{By, Plan};
     use crate::store::StoreSettings;
-    use crate::tables::COUNTS;
-    use crate::testing::counts;
 
-    fn window(start_s: i64, events: u64) -> FinalWindow {
-        let start = start_s * 1_000_000;
-        let rows = vec![Row { group: String::new(), values: counts(&[events, 0, 1]) }];
-        FinalWindow { table: 0, start, end: start + 300_000_000, rows }
+    /// An object of one row.
+    fn object(number: i64, value: i64) -> Object {
+        let column = std::sync::Arc::new(arrow_array::Int64Array::from(vec![value])) as _;
+        let batch = arrow_array::RecordBatch::try_from_iter([("n", column)]).unwrap();
+        let content = parquet::write(&batch, std::iter::empty()).unwrap().into();
+        Object { table: 0, name: format!("tables/t/{number}.parquet"), content, rows: 1, is_copy: false }
     }
 
-    async fn write(dir: &std::path::Path, windows: Vec<FinalWindow>) -> Outcome {
-        let table = Table::new("t", Duration::from_secs(300), By::None, Filter::default());
-        let tables: Arc<[Table]> = vec![Table { plan: Plan::new(COUNTS[..3].to_vec()), ..table }].into();
+    async fn write(dir: &std::path::Path, objects: Vec<Object>) -> Outcome {
         let store = Store::open(&StoreSettings::local(dir)).unwrap();
-        Writer::new(store, tables).write(Batch { windows, facts: vec![] }).await
+        Writer::new(store).write(objects.into_iter().map(|object| move || Ok(object)), 1).await
     }
 
     #[tokio::test]
-    async fn windows_written_before_are_found_and_counted_apart() {
+    async fn objects_written_before_are_found_and_counted_apart() {
         let dir = tempfile::tempdir().unwrap();
-        let all: Vec<_> = (0..20_u32).map(|i| window(i64::from(i) * 300, i.into())).collect();
-        assert_eq!(
-            write(dir.path(), all[..12].to_vec()).await.unwrap(),
-            [Written { objects: 12, rows: 12, found: 0 }]
-        );
-        assert_eq!(write(dir.path(), all).await.unwrap(), [Written { objects: 8, rows: 8, found: 12 }]);
+        let all = |n: i64| (0..n).map(|i| object(i, i)).collect::<Vec<_>>();
+        assert_eq!(write(dir.path(), all(12)).await.unwrap(), [Written { objects: 12, rows: 12, found: 0 }]);
+        assert_eq!(write(dir.path(), all(20)).await.unwrap(), [Written { objects: 8, rows: 8, found: 12 }]);
     }
 
     #[tokio::test]
     async fn other_content_is_an_error_and_is_not_overwritten() {
         let dir = tempfile::tempdir().unwrap();
-        write(dir.path(), vec![window(0, 1)]).await.unwrap();
-        let error = write(dir.path(), vec![window(0, 2)]).await.unwrap_err();
+        write(dir.path(), vec![object(0, 1)]).await.unwrap();
+        let error = write(dir.path(), vec![object(0, 2)]).await.unwrap_err();
         assert!(
-            matches!(&error, WriteError::Differs { object, .. } if object == "tables/t/dt=1970-01-01/t-19700101T000000Z.parquet"),
+            matches!(&error, WriteError::Differs { object, .. } if object == "tables/t/0.parquet"),
             "{error}"
         );
-        assert_eq!(write(dir.path(), vec![window(0, 1)]).await.unwrap()[0].found, 1);
+        assert_eq!(write(dir.path(), vec![object(0, 1)]).await.unwrap()[0].found, 1);
     }
 
     #[tokio::test]
     async fn a_foreign_object_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = dir.path().join("tables/t/dt=1970-01-01");
-        std::fs::create_dir_all(&folder).unwrap();
-        std::fs::write(folder.join("t-19700101T000000Z.parquet"), "no parquet").unwrap();
-        assert!(matches!(write(dir.path(), vec![window(0, 1)]).await, Err(WriteError::Foreign { .. })));
+        std::fs::create_dir_all(dir.path().join("tables/t")).unwrap();
+        std::fs::write(dir.path().join("tables/t/0.parquet"), "no parquet").unwrap();
+        assert!(matches!(write(dir.path(), vec![object(0, 1)]).await, Err(WriteError::Foreign { .. })));
     }
 }

@@ -1,31 +1,82 @@
-//! `[[table]]`: one table, from a preset or from nothing.
+//! `[[table]]`: one table of windows or of events, from a preset or from nothing.
 
 use std::time::Duration;
 
 use spillway_service::settings::Section;
 
+use crate::archive::{Archive, FIELDS, PartitionBy};
 use crate::event;
 use crate::filter::Filter;
 use crate::metrics::{By, KINDS, Plan, groups};
-use crate::presets::{PRESETS, preset};
-use crate::tables::{Table, TableFault, Tables, Top};
+use crate::presets::{PRESETS, preset, preset_archive};
+use crate::tables::{Table, TableFault, Top};
 
-/// All tables.
-pub(super) fn tables(root: &Section<'_>) -> Vec<Table> {
+/// All tables: those of windows, and those of events.
+pub(super) fn tables(root: &Section<'_>) -> (Vec<Table>, Vec<Archive>) {
     if !root.has("table") {
         root.problem("table", &TableFault::None.to_string());
-        return root.sections("table").iter().map(table).collect();
     }
     let sections = root.sections("table");
-    let tables: Vec<Table> = sections.iter().map(table).collect();
-    // What is wrong with one table has been said where it stands.
-    if tables.iter().all(|table| table.check().is_ok())
-        && let Err(TableFault::Twice(name)) = Tables::new(tables.clone())
-        && let Some(i) = tables.iter().rposition(|table| table.name == name)
-    {
-        sections[i].problem("name", &TableFault::Twice(name).to_string());
+    let (mut tables, mut archives) = (Vec::new(), Vec::new());
+    for section in &sections {
+        let name = if is_archive(section) {
+            archives.push(archive(section));
+            archives.last().map(|archive| &archive.name)
+        } else {
+            tables.push(table(section));
+            tables.last().map(|table| &table.name)
+        };
+        let named = |name: &String| tables.iter().map(|table| &table.name).filter(|n| *n == name).count();
+        let kept =
+            |name: &String| archives.iter().map(|archive| &archive.name).filter(|n| *n == name).count();
+        if let Some(name) = name.filter(|name| !name.is_empty() && named(name) + kept(name) > 1) {
+            section.problem("name", &TableFault::Twice(name.clone()).to_string());
+        }
     }
-    tables
+    (tables, archives)
+}
+
+/// `kind = "events"`, or a preset that is of events.
+fn is_archive(section: &Section<'_>) -> bool {
+    let preset: Option<String> = section.optional("preset");
+    let is_preset = preset.is_some_and(|name| preset_archive(&name).is_some());
+    match section.choice("kind", &[("windows", Some(false)), ("events", Some(true))]) {
+        _ if !section.has("kind") => is_preset,
+        kind => kind.unwrap_or(is_preset),
+    }
+}
+
+fn archive(section: &Section<'_>) -> Archive {
+    let preset: Option<String> = section.optional("preset");
+    let base = preset.and_then(|name| preset_archive(&name)).unwrap_or_else(|| Archive::new(""));
+    let columns = section.strings("columns");
+    let archive = Archive {
+        name: name(section, &base.name),
+        filter: filter(&section.section("filter"), base.filter),
+        columns: match section.has("columns") {
+            true => columns.iter().filter_map(|name| known(section, "columns", name, &FIELDS)).collect(),
+            false => base.columns,
+        },
+        partition: partition(section, base.partition),
+    };
+    match archive.check() {
+        Ok(()) => {}
+        Err(TableFault::Name(name)) if name.is_empty() && !section.has("name") => {}
+        Err(TableFault::Columns(_)) if archive.columns.is_empty() && !columns.is_empty() => {}
+        Err(fault @ TableFault::Columns(_)) => section.problem("columns", &fault.to_string()),
+        Err(fault @ TableFault::Partition(_)) => section.problem("partition_column", &fault.to_string()),
+        Err(fault) => section.problem("name", &fault.to_string()),
+    }
+    archive
+}
+
+fn partition(section: &Section<'_>, base: Option<PartitionBy>) -> Option<PartitionBy> {
+    let by =
+        section.choice("partition_by", &[("rule", Some(false)), ("folded_rule", Some(true)), ("none", None)]);
+    let column: Option<String> = section.optional("partition_column");
+    let is_folded = if section.has("partition_by") { by } else { base.as_ref().map(|base| base.is_folded) };
+    let column = column.or(base.map(|base| base.column)).unwrap_or_else(|| "rule".to_owned());
+    is_folded.map(|is_folded| PartitionBy { column, is_folded })
 }
 
 fn table(section: &Section<'_>) -> Table {
@@ -34,13 +85,14 @@ fn table(section: &Section<'_>) -> Table {
     // A window of another length slides by its length, unless it is said otherwise.
     let slide = if section.has("window") { window } else { base.slide };
     let table = Table {
-        name: name(section, &base),
+        name: name(section, &base.name),
         window,
         slide: section.get("slide", slide),
         group_by: group_by(section, base.group_by),
         filter: filter(&section.section("filter"), base.filter),
         plan: plan(section, base.plan),
         top: top(section, base.top),
+        csv: section.get("csv", base.csv),
     };
     if let Err(fault) = table.check() {
         report(section, &table, &fault);
@@ -60,11 +112,11 @@ fn base(section: &Section<'_>) -> Table {
     })
 }
 
-fn name(section: &Section<'_>, base: &Table) -> String {
-    if base.name.is_empty() {
+fn name(section: &Section<'_>, base: &str) -> String {
+    if base.is_empty() {
         section.require("name", "\"activity\"")
     } else {
-        section.get("name", base.name.clone())
+        section.get("name", base.to_owned())
     }
 }
 
@@ -80,7 +132,9 @@ fn report(section: &Section<'_>, table: &Table, fault: &TableFault) {
         TableFault::Window(_) => "window",
         TableFault::Slide { .. } => "slide",
         TableFault::Top { .. } => "top",
-        TableFault::Metrics(_) | TableFault::None => "metrics",
+        TableFault::Metrics(_) | TableFault::Columns(_) | TableFault::Partition(_) | TableFault::None => {
+            "metrics"
+        }
     };
     section.problem(key, &fault.to_string());
 }

@@ -1,6 +1,7 @@
 //! Tests of the configuration: the shipped sample, and every error at once.
 
 use super::*;
+use crate::archive::Field;
 use crate::metrics::{Kind, Plan};
 use crate::tables::Top;
 
@@ -126,7 +127,7 @@ fn tables_are_checked_each_and_together() {
 fn a_table_says_what_it_counts_of_which_events_and_when() {
     let text = "[kafka]\nbrokers = 'k:1'\ntopic = 't'\n[store]\nurl = 'x'\n[[table]]\nname = 'a'\nwindow = '15m'\n\
                 slide = '30s'\ngroup_by = ['folded_tag']\nfilter = { lang = ['en', 'no'], kind = 'original', tag = 'x' }\n\
-                metrics = ['smiles', 'unique_actors']\nexact_actors = 5000\ntop = { by = 'smiles', n = 3 }\n";
+                metrics = ['smiles', 'unique_actors']\nexact_actors = 5000\ntop = { by = 'smiles', n = 3 }\ncsv = true\n";
     let list = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let table = Table {
         name: "a".into(),
@@ -141,6 +142,7 @@ fn a_table_says_what_it_counts_of_which_events_and_when() {
         },
         plan: Plan::new(vec![Kind::Smiles, Kind::UniqueActors]).exact_up_to(5000),
         top: Some(Top { by: "smiles".into(), n: 3 }),
+        csv: true,
     };
     assert_eq!(Config::parse("c.toml", text, &env(&[])).unwrap().tables, [table]);
 }
@@ -171,6 +173,9 @@ fn a_preset_is_a_table_of_which_each_setting_can_be_another() {
     assert_eq!(Config::parse("c.toml", &text, &env(&[])).unwrap().tables, expected);
     let one = |table: &str| problems(&format!("{head}[[table]]\n{table}\n")).join("\n");
     assert!(
+        one("preset = 'city_activity'\n[[table]]\npreset = 'city_activity'").contains("there are two tables")
+    );
+    assert!(
         one("preset = 'x'").starts_with("c.toml:7: table[0].preset: \"x\" is unknown; use one of \"city_")
     );
     assert!(
@@ -184,6 +189,32 @@ fn a_preset_is_a_table_of_which_each_setting_can_be_another() {
     assert!(
         one("name = 'a'\nfilter = { kind = 'x' }").starts_with("c.toml:8: table[0].filter.kind: \"x\" is")
     );
+}
+
+#[test]
+fn an_archive_is_a_table_of_events() {
+    let head = "[kafka]\nbrokers = 'k:1'\ntopic = 't'\n[store]\nurl = 'x'\n";
+    let text = format!(
+        "{head}[[table]]\npreset = 'company_archive'\nfilter = {{ lang = 'en' }}\n\
+         [[table]]\nname = 'all'\nkind = 'events'\n\
+         [[table]]\nname = 'few'\nkind = 'events'\ncolumns = ['id', 'tags']\npartition_by = 'none'\n"
+    );
+    let config = Config::parse("c.toml", &text, &env(&[])).unwrap();
+    let english = Filter { langs: vec!["en".into()], ..Filter::default() };
+    let expected = [
+        Archive { filter: english, ..crate::preset_archive("company_archive").unwrap() },
+        Archive::new("all"),
+        Archive { columns: vec![Field::Id, Field::Tags], partition: None, ..Archive::new("few") },
+    ];
+    assert_eq!((config.tables.len(), config.archives.as_slice()), (0, expected.as_slice()));
+    let one = |table: &str| problems(&format!("{head}[[table]]\nkind = 'events'\n{table}\n")).join("\n");
+    assert!(one("").starts_with("c.toml:6: table[0].name: missing"));
+    assert!(one("name = 'a'\ncolumns = ['x']").starts_with("c.toml:9: table[0].columns: \"x\" is unknown"));
+    assert!(one("name = 'a'\ncolumns = []").starts_with("c.toml:9: table[0].columns: the columns of \"a\""));
+    assert!(
+        one("name = 'a'\npartition_column = 'dt'").starts_with("c.toml:9: table[0].partition_column: \"dt\"")
+    );
+    assert!(one("name = 'a'\nwindow = '5m'").contains("table[0].window: unknown setting"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Entries as Parquet, so that late rows can be queried where they lie.
 //!
-//! One row for each group of a table in a pane (`what` is `pane`), and one for each kept record (`what` is
-//! its reason). Columns that do not apply are null or empty. The header is JSON in the key-value
+//! One row for each group of a table in a pane (`what` is `pane`), one for each kept record (`what` is its
+//! reason), and one for each event of an archive (`what` is `event`). Columns that do not apply are null or empty. The header is JSON in the key-value
 //! metadata under `spillway.entry`; beside it stands the SHA-256 of header and rows, which is how an
 //! entry is told from another one at the same place: bytes carry versions, and are never compared.
 
@@ -26,12 +26,14 @@ use sha2::{Digest, Sha256};
 
 use super::entry::{Entry, Header, Kept, Reason};
 use crate::aggregate::Partial;
+use crate::archive::Archived;
 use crate::metrics::Metrics;
 use crate::micros::Micros;
 
 const ENTRY_KEY: &str = "spillway.entry";
 const HASH_KEY: &str = "spillway.content_hash";
 const PANE: &str = "pane";
+const EVENT: &str = "event";
 
 /// Why an entry cannot be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -164,14 +166,30 @@ fn rows(entry: &Entry) -> Result<Vec<Row>, CodecError> {
         value: Some(kept.value.clone()),
         ..Row::default()
     }));
+    for archived in &entry.archived {
+        rows.push(Row {
+            what: EVENT.into(),
+            time: Some(archived.time),
+            table: archived.table.clone(),
+            group: archived.group.clone(),
+            state: json("an archived event", &archived.said)?,
+            offset: Some(archived.offset),
+            kafka_time: Some(archived.timestamp),
+            ..Row::default()
+        });
+    }
     Ok(rows)
 }
 
 fn entry(header: Header, rows: Vec<Row>) -> Result<Entry, CodecError> {
-    let (mut panes, mut kept) = (BTreeMap::new(), Vec::new());
+    let (mut panes, mut kept, mut archived) = (BTreeMap::new(), Vec::new(), Vec::new());
     for row in rows {
         if let Some(reason) = Reason::named(&row.what) {
             kept.push(kept_of(reason, row)?);
+            continue;
+        }
+        if row.what == EVENT {
+            archived.push(archived_of(row)?);
             continue;
         }
         let table = header.tables.iter().position(|mark| mark.name == row.table);
@@ -183,7 +201,7 @@ fn entry(header: Header, rows: Vec<Row>) -> Result<Entry, CodecError> {
         let empty = || vec![Partial::default(); header.tables.len()];
         panes.entry(start).or_insert_with(empty)[table].put(row.group.into(), metrics);
     }
-    Ok(Entry { header, panes, kept })
+    Ok(Entry { header, panes, kept, archived })
 }
 
 fn kept_of(reason: Reason, row: Row) -> Result<Kept, CodecError> {
@@ -192,6 +210,16 @@ fn kept_of(reason: Reason, row: Row) -> Result<Kept, CodecError> {
     };
     let Row { time, id, detail, .. } = row;
     Ok(Kept { reason, offset, timestamp, time, id, detail, value })
+}
+
+fn archived_of(row: Row) -> Result<Archived, CodecError> {
+    let (Some(time), Some(offset), Some(timestamp)) = (row.time, row.offset, row.kafka_time) else {
+        return Err(CodecError::Missing { what: "the offset or a time of an archived event" });
+    };
+    let said = serde_json::from_str(&row.state)
+        .map_err(|source| CodecError::Json { what: "an archived event", source })?;
+    let Row { table, group, .. } = row;
+    Ok(Archived { table, group, offset, timestamp, time, said })
 }
 
 /// Of every field with its length, so that no two contents run into the same bytes.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::Archived;
 use crate::micros::Micros;
 use crate::pane::Partials;
 
@@ -23,6 +24,9 @@ pub(crate) struct Header {
     /// `closed_through` of the entry before; this one holds the panes between the two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) closed_before: Option<Micros>,
+    /// The start of the last pane that an event was counted in, open or closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) last_pane: Option<Micros>,
     /// The first record of a pane that is open: where a successor reads from. `None` while no record
     /// was read and no offset was committed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -50,7 +54,7 @@ pub(crate) enum Standing {
     /// It has been read to its end and was silent.
     Idle,
     /// It has been read to where it should be read to. `end` is the end of the last window that holds
-    /// an event of a pane that is open.
+    /// one of its events, if that is still to be closed.
     Drained { end: Option<Micros> },
 }
 
@@ -86,12 +90,14 @@ pub(crate) struct Entry {
     pub(crate) panes: BTreeMap<Micros, Partials>,
     /// Records that are in no table.
     pub(crate) kept: Vec<Kept>,
+    /// Events for the archives, of the records since the entry before.
+    pub(crate) archived: Vec<Archived>,
 }
 
 impl Entry {
     /// One that only says that the partition exists.
     pub(crate) fn birth(header: Header) -> Self {
-        Self { header, panes: BTreeMap::new(), kept: Vec::new() }
+        Self { header, panes: BTreeMap::new(), kept: Vec::new(), archived: Vec::new() }
     }
 }
 

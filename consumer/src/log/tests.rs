@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::aggregate::Partial;
+use crate::archive::{Archived, Said};
 use crate::event::Kind;
 use crate::filter::Filter;
 use crate::metrics::{By, Reading};
@@ -23,6 +24,7 @@ fn header(partition: i32, seq: u64) -> Header {
         closed_before: Some(0),
         resume_offset: Some(7),
         next_offset: Some(9),
+        last_pane: Some(660),
         standing: Standing::Drained { end: Some(900) },
         deleted: vec![(2, 4)],
         tables: vec![mark("all"), mark("cities")],
@@ -49,7 +51,15 @@ fn entry(partition: i32, seq: u64, actor: &str) -> Entry {
         (0, vec![partial.clone(), Partial::default()]),
         (300, vec![Partial::default(), partial]),
     ]);
-    Entry { header: header(partition, seq), panes, kept: vec![late, torn] }
+    let archived = Archived {
+        table: "all".into(),
+        group: "r1".into(),
+        offset: 7,
+        timestamp: 612,
+        time: 611,
+        said: Said { id: "2".into(), text: Some("t".into()), tags: vec!["a".into()], ..Said::default() },
+    };
+    Entry { header: header(partition, seq), panes, kept: vec![late, torn], archived: vec![archived] }
 }
 
 #[tokio::test]

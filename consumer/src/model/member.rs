@@ -3,34 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
-use bytes::Bytes;
-
+use super::sink::ModelSink;
+use super::tables::tables;
 use super::world::{SECOND, TOPIC, World};
 use crate::acquire::{Claim, acquire};
 use crate::engine::Engine;
-use crate::filter::Filter;
-use crate::finalise::FinalWindow;
-use crate::finaliser::{FinaliseError, Finaliser, Sink, Step};
+use crate::finaliser::{FinaliseError, Finaliser, Step};
 use crate::hint::Hint;
 use crate::log::{Header, Log, LogError, Proposal, Put, Standing};
-use crate::metrics::{By, Value};
 use crate::pane::Record;
 use crate::partition::{Restored, Verdict};
-use crate::store::{Created, Objects};
-use crate::tables::{Table, Tables};
 use crate::testing::store::Memory;
-use crate::writer::{WriteError, Written};
-
-pub(super) fn tables() -> Tables {
-    let city = Filter::place_type("city");
-    Tables::new(vec![
-        Table::new("minutes", Duration::from_secs(60), By::None, Filter::default()),
-        Table::new("cities", Duration::from_secs(180), By::Place, city),
-    ])
-    .unwrap()
-}
 
 /// What a task came to.
 enum Done {
@@ -158,7 +142,8 @@ impl Member {
             2 => self.close(world),
             3 => self.finalise(world),
             4 => self.ask(world),
-            _ => self.poll(world),
+            // The store is fast beside the stream, or the log would never catch up with it.
+            _ => (0..1 + world.random.below(12)).for_each(|_| self.poll(world)),
         }
     }
 
@@ -305,6 +290,7 @@ impl Member {
             Done::Put { epoch, header, put } => self.put(epoch, *header, put, world),
             Done::Step { finaliser, step } => {
                 self.is_finalising = false;
+                let can_go_on = step.as_ref().is_some_and(|step| *step != Step::Waiting);
                 if let Some(Step::Final { through, .. }) = step {
                     world.totals.retaken_proposals +=
                         u64::from(self.proposed.as_ref().is_some_and(|p| p.through > through));
@@ -314,6 +300,9 @@ impl Member {
                     self.proposed = finaliser.newest().cloned();
                 }
                 self.finaliser = Some(finaliser);
+                if can_go_on {
+                    self.finalise(world);
+                }
             }
             Done::Checked { partition, epoch, seq, goes_on } => {
                 let is_owned = self.owned.get(&partition).is_some_and(|owned| owned.epoch == epoch);
@@ -373,42 +362,4 @@ async fn open(store: &Memory) -> Finaliser<Memory> {
             Err(error) => assert!(!LogError::is_permanent(&error), "{error:?}"),
         }
     }
-}
-
-/// Final windows as text.
-struct ModelSink {
-    store: Memory,
-}
-
-pub(super) fn object_name(table: usize, start: i64) -> String {
-    format!("tables/{table}/{start:020}")
-}
-
-impl Sink for ModelSink {
-    async fn write(
-        &self,
-        windows: Vec<FinalWindow>,
-        _: BTreeMap<i32, i64>,
-    ) -> Result<Vec<Written>, WriteError> {
-        for window in windows {
-            let object = object_name(window.table, window.start);
-            let content = Bytes::from(format!("{:?}", rows(&window)));
-            loop {
-                match self.store.create(&object, content.clone()).await {
-                    Ok(Created::Yes) => break,
-                    Ok(Created::Existed) => {
-                        let Ok(Some(theirs)) = self.store.get(&object).await else { continue };
-                        assert_eq!(theirs, content, "the final object {object} would change");
-                        break;
-                    }
-                    Err(_) => {}
-                }
-            }
-        }
-        Ok(Vec::new())
-    }
-}
-
-fn rows(window: &FinalWindow) -> Vec<(&str, &[Value])> {
-    window.rows.iter().map(|row| (row.group.as_str(), row.values.as_slice())).collect()
 }

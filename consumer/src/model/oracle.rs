@@ -1,9 +1,10 @@
 //! A batch job over the topic that knows nothing of panes, watermarks, members or partial aggregates; and
 //! what the log says is in no table.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::member::object_name;
+use super::sink::{WINDOWS, object_name};
+use super::tables::ARCHIVE;
 use super::world::{Rec, SECOND, TOPIC, World};
 use crate::event::Kind;
 use crate::log::{Kept, Log, Reason};
@@ -64,18 +65,31 @@ pub(super) fn check(world: &World) {
     }
     let is: BTreeMap<String, String> = world
         .store
-        .below("tables/")
+        .below(WINDOWS)
         .into_iter()
         .map(|(name, content)| (name, String::from_utf8(content.to_vec()).unwrap()))
         .collect();
-    assert_eq!(is, recount(events.values().copied()));
+    assert_eq!(archived(world), events.keys().map(|id| (*id).to_owned()).collect());
+    let events: Vec<_> = events.into_values().collect();
+    assert_eq!(is, recount(&events));
     let known = kept.keys().all(|(p, offset)| {
         usize::try_from(*p).is_ok_and(|p| usize::try_from(*offset).is_ok_and(|o| o < world.logs[p].len()))
     });
     assert!(known, "the log keeps a record that the topic does not have");
 }
 
-fn recount<'a>(events: impl Iterator<Item = &'a Rec>) -> BTreeMap<String, String> {
+/// The ids that the archive holds. Fails when it holds one twice.
+fn archived(world: &World) -> BTreeSet<String> {
+    let mut ids = BTreeSet::new();
+    for (name, content) in world.store.below(&format!("tables/{ARCHIVE}/")) {
+        for id in str::from_utf8(&content).unwrap().split(' ') {
+            assert!(ids.insert(id.to_owned()), "{id} is archived twice, also in {name}");
+        }
+    }
+    ids
+}
+
+fn recount<'a>(events: &[&'a Rec]) -> BTreeMap<String, String> {
     let mut windows: BTreeMap<(usize, i64), BTreeMap<&str, Vec<&Rec>>> = BTreeMap::new();
     for rec in events {
         let minute = rec.secs.div_euclid(60) * 60 * SECOND;
@@ -97,5 +111,26 @@ fn recount<'a>(events: impl Iterator<Item = &'a Rec>) -> BTreeMap<String, String
         let rows: Vec<_> = groups.into_iter().map(row).collect();
         (object_name(table, start), format!("{rows:?}"))
     };
-    windows.into_iter().map(object).collect()
+    windows.into_iter().map(object).chain(busiest(events)).collect()
+}
+
+/// The place with the most events of each window of three minutes that begins with a minute.
+fn busiest(events: &[&Rec]) -> Vec<(String, String)> {
+    let minutes: BTreeSet<i64> = events.iter().map(|rec| rec.secs.div_euclid(60)).collect();
+    let starts: BTreeSet<i64> = minutes.iter().flat_map(|minute| minute - 2..=*minute).collect();
+    let mut objects = Vec::new();
+    for start in starts.into_iter().map(|minute| minute * 60) {
+        let mut places: BTreeMap<&str, u64> = BTreeMap::new();
+        for rec in events.iter().filter(|rec| (start..start + 180).contains(&rec.secs)) {
+            *places.entry(rec.city.unwrap_or_default()).or_default() += u64::from(rec.city.is_some());
+        }
+        places.remove("");
+        // The least by name of those that have most.
+        let most = places.iter().rev().max_by_key(|(_, count)| **count);
+        objects.extend(most.map(|(place, count)| {
+            let row = (*place, vec![Value::Count(*count)]);
+            (object_name(2, start * SECOND), format!("{:?}", [row]))
+        }));
+    }
+    objects
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::member::Member;
+use super::sink::WINDOWS;
 use crate::event::{Event, Kind};
 use crate::hint::Hint;
 use crate::micros::Micros;
@@ -12,7 +13,6 @@ use crate::testing::store::{Faults, Memory};
 
 pub(super) const SECOND: Micros = 1_000_000;
 pub(super) const TOPIC: &str = "events";
-const PARTITIONS_MAX: usize = 4;
 const STEPS: usize = 700;
 
 /// One record of a partition; its offset is its place there.
@@ -46,7 +46,14 @@ impl Rec {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) may_idle: bool,
-    may_grow: bool,
+    /// The topic grows up to so many partitions.
+    partitions_max: usize,
+    /// How often it does, in a thousand steps.
+    growth: u64,
+    /// A partition begins with events that come so late: as when an outage ends, or a service is new.
+    newborn_back_s: u64,
+    /// Of the members that lose a partition so many are not told.
+    untold_percent: u64,
     /// Events come up to so much after others that happened later.
     disorder_s: u64,
     pub(super) delay_s: i64,
@@ -54,10 +61,37 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) const WILD: Self =
-        Self { may_idle: true, may_grow: true, disorder_s: 90, delay_s: 45, fault_percent: 15 };
-    pub(super) const ORDERLY: Self =
-        Self { may_idle: false, may_grow: false, disorder_s: 60, delay_s: 60, fault_percent: 15 };
+    pub(super) const WILD: Self = Self {
+        may_idle: true,
+        partitions_max: 4,
+        growth: 4,
+        newborn_back_s: 90,
+        untold_percent: 20,
+        disorder_s: 90,
+        delay_s: 45,
+        fault_percent: 15,
+    };
+    pub(super) const ORDERLY: Self = Self {
+        may_idle: false,
+        partitions_max: 0,
+        growth: 0,
+        newborn_back_s: 60,
+        untold_percent: 20,
+        disorder_s: 60,
+        delay_s: 60,
+        fault_percent: 15,
+    };
+    /// The topic grows under open windows, and there is often more than one finaliser.
+    pub(super) const GROWING: Self = Self {
+        may_idle: true,
+        partitions_max: 9,
+        growth: 14,
+        newborn_back_s: 400,
+        untold_percent: 60,
+        disorder_s: 60,
+        delay_s: 30,
+        fault_percent: 10,
+    };
 }
 
 /// What happened, over all runs.
@@ -67,6 +101,8 @@ pub(super) struct Totals {
     pub(super) late: u64,
     pub(super) duplicates: u64,
     pub(super) windows: u64,
+    /// Of these, so many were written before everybody calmed down.
+    pub(super) early_windows: u64,
     pub(super) entries: u64,
     pub(super) crashes: u64,
     pub(super) zombies: u64,
@@ -82,7 +118,8 @@ impl Totals {
         self.events += world.logs.iter().map(|log| log.len() as u64).sum::<u64>();
         self.late += super::oracle::late(world);
         self.duplicates += of.duplicates;
-        self.windows += world.store.below("tables/").len() as u64;
+        self.early_windows += of.early_windows;
+        self.windows += world.store.below(WINDOWS).len() as u64;
         self.entries += world.store.below("_log/events/p=").len() as u64;
         self.crashes += of.crashes;
         self.zombies += of.zombies;
@@ -145,9 +182,10 @@ impl World {
                 150..160 => self.rebalance(),
                 160..166 => self.crash(),
                 166..172 => self.join(),
-                172..176 => self.grow(),
-                176..180 => self.metadata = i32::try_from(self.logs.len()).unwrap(),
-                180..190 => self.freeze(),
+                172..176 => self.metadata = i32::try_from(self.logs.len()).unwrap(),
+                176..186 => self.freeze(),
+                186..200 => self.assign_new(),
+                200..220 if self.random.below(20) < self.shape.growth => self.grow(),
                 _ => self.let_one_act(),
             }
         }
@@ -155,9 +193,13 @@ impl World {
 
     fn produce(&mut self) {
         let p = self.random.index(self.logs.len());
+        self.produce_in(p, self.shape.disorder_s);
+    }
+
+    fn produce_in(&mut self, p: usize, disorder_s: u64) {
         for _ in 0..1 + self.random.below(8) {
             self.now_s += i64::try_from(self.random.below(12)).unwrap();
-            let back = i64::try_from(self.random.below(self.shape.disorder_s)).unwrap();
+            let back = i64::try_from(self.random.below(disorder_s)).unwrap();
             let is_future = self.random.percent(2);
             let rec = Rec {
                 id: format!("{p}-{}", self.logs[p].len()),
@@ -186,13 +228,25 @@ impl World {
                 continue;
             }
             if let Some(old) = old.and_then(|old| self.members[old].as_mut()) {
-                if old.is_frozen() || self.random.percent(20) {
+                if old.is_frozen() || self.random.percent(self.shape.untold_percent) {
                     self.totals.zombies += 1;
                 } else {
                     old.revoke(p);
                 }
             }
             self.take_on(p, new);
+        }
+    }
+
+    /// Gives partitions that nobody has to somebody; the others stay where they are.
+    fn assign_new(&mut self) {
+        let live: Vec<usize> = (0..self.members.len()).filter(|i| self.members[*i].is_some()).collect();
+        for p in 0..i32::try_from(self.logs.len()).unwrap() {
+            if !self.owners.contains_key(&p) {
+                let owner = live[self.random.index(live.len())];
+                self.owners.insert(p, owner);
+                self.take_on(p, owner);
+            }
         }
     }
 
@@ -222,9 +276,10 @@ impl World {
     }
 
     fn grow(&mut self) {
-        if self.shape.may_grow && self.logs.len() < PARTITIONS_MAX {
+        if self.logs.len() < self.shape.partitions_max {
             self.logs.push(Vec::new());
             self.totals.grown += 1;
+            self.produce_in(self.logs.len() - 1, self.shape.newborn_back_s);
         }
     }
 
@@ -247,6 +302,7 @@ impl World {
     /// The store works, everybody is gone, and one member reads to the end.
     pub(super) fn settle(&mut self) {
         self.store.heal();
+        self.totals.early_windows = self.store.below(WINDOWS).len() as u64;
         self.metadata = i32::try_from(self.logs.len()).unwrap();
         let mut last = Member::new(self.shape.delay_s);
         for p in 0..self.metadata {

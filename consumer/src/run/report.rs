@@ -9,7 +9,7 @@ use crate::writer::Written;
 impl Run<'_> {
     pub(super) fn progress(&self, now: Instant) -> Progress {
         let tally = self.engine.tally();
-        let sum = |of: fn(&Written) -> u64| self.closing.written().iter().map(of).sum();
+        let sum = |of: fn(&Written) -> u64| self.written().map(of).sum();
         let left = |partition: i32, next: Option<i64>| {
             let ends = self.activity.ends(partition, now)?;
             u64::try_from(ends.high - next.unwrap_or(ends.low)).ok().or(Some(0))
@@ -37,16 +37,23 @@ impl Run<'_> {
         }
     }
 
+    /// What this member has written, by table, then by archive.
+    fn written(&self) -> impl Iterator<Item = &Written> {
+        self.closing.written().iter().chain(self.closing.archived())
+    }
+
     pub(super) fn summary(&self, ended: Until) -> Summary {
         Summary { ended, progress: self.progress(Instant::now()), tables: self.table_summaries() }
     }
 
     /// What this member has written, in the order of the configuration.
     pub(super) fn table_summaries(&self) -> Vec<TableSummary> {
-        let tables = self.config.tables.iter().zip(self.closing.written());
-        tables
-            .map(|(table, w)| TableSummary {
-                table: table.name.clone(),
+        let tables = self.config.tables.iter().map(|table| &table.name);
+        let names = tables.chain(self.config.archives.iter().map(|archive| &archive.name));
+        names
+            .zip(self.written())
+            .map(|(name, w)| TableSummary {
+                table: name.clone(),
                 objects: w.objects,
                 rows: w.rows,
                 objects_found: w.found,

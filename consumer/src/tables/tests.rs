@@ -16,7 +16,7 @@ fn sliding(secs: u64, slide: u64) -> Table {
 fn a_pane_is_what_all_windows_are_made_of() {
     let pane = |windows: &[(u64, u64)]| {
         let named = |(i, (w, s)): (usize, &(u64, u64))| Table { name: format!("t{i}"), ..sliding(*w, *s) };
-        Tables::new(windows.iter().enumerate().map(named).collect()).unwrap().pane() / SECOND
+        Tables::new(windows.iter().enumerate().map(named).collect(), vec![]).unwrap().pane() / SECOND
     };
     assert_eq!(pane(&[(300, 300)]), 300);
     assert_eq!(pane(&[(300, 300), (3600, 3600)]), 300);
@@ -39,14 +39,14 @@ fn a_moment_is_part_of_the_windows_that_hold_it() {
     // The first that is not over: one that ends at the moment is.
     assert_eq!(sliding(90, 30).first_after(90 * SECOND), 30 * SECOND);
     assert_eq!(sliding(90, 30).first_after(89 * SECOND), 0);
-    let both = Tables::new(vec![table("t", 300), sliding(900, 30)]).unwrap();
-    assert_eq!(both.first_after(3000 * SECOND), Some(2130 * SECOND));
-    assert_eq!(both.end_of_last(3000 * SECOND), Some(3900 * SECOND));
+    let both = Tables::new(vec![table("t", 300), sliding(900, 30)], vec![]).unwrap();
+    assert_eq!(both.first_after(3000 * SECOND), 2130 * SECOND);
+    assert_eq!(both.end_of_last(3000 * SECOND), 3900 * SECOND);
 }
 
 #[test]
 fn tables_that_cannot_be_kept_are_refused() {
-    let fault = |tables: Vec<Table>| Tables::new(tables).unwrap_err();
+    let fault = |tables: Vec<Table>| Tables::new(tables, vec![]).unwrap_err();
     assert_eq!(fault(vec![]), TableFault::None);
     assert_eq!(fault(vec![table("a", 1), table("a", 2)]), TableFault::Twice("a".into()));
     for name in ["", "A", "a b", "../a", "a/b"] {
@@ -54,6 +54,8 @@ fn tables_that_cannot_be_kept_are_refused() {
     }
     assert_eq!(fault(vec![table("a", 0)]), TableFault::Window("a".into()));
     assert_eq!(fault(vec![table("a", 86_401)]), TableFault::Window("a".into()));
+    let both = Tables::new(vec![table("a", 1)], vec![Archive::new("a")]);
+    assert_eq!(both.unwrap_err(), TableFault::Twice("a".into()));
     let half = Table { window: Duration::from_millis(1500), ..table("a", 1) };
     assert_eq!(fault(vec![half]), TableFault::Window("a".into()));
     for (window, slide) in [(300, 0), (300, 301), (300, 7), (86_400, 30)] {
@@ -86,7 +88,7 @@ fn only_groups_are_ranked_and_only_by_numbers() {
 #[test]
 fn what_no_table_asks_for_is_not_read() {
     let needs = |table: Table| {
-        let needs = Tables::new(vec![table]).unwrap().needs();
+        let needs = Tables::new(vec![table], vec![]).unwrap().needs();
         (needs.actor, needs.lists)
     };
     let events = || Plan::new(vec![Kind::Events]);
@@ -116,4 +118,12 @@ fn a_definition_says_whatever_rows_depend_on() {
     let mut definitions: BTreeSet<_> = others.iter().map(Table::definition).collect();
     definitions.insert(plain.definition());
     assert_eq!(definitions.len(), others.len() + 1);
+}
+
+#[test]
+fn an_archive_alone_has_panes_too() {
+    let tables = Tables::new(vec![], vec![Archive::new("a")]).unwrap();
+    assert_eq!(tables.pane(), 60 * SECOND);
+    assert_eq!((tables.end_of_last(0), tables.first_after(7)), (60 * SECOND, 7));
+    assert!(tables.needs().lists && !tables.needs().actor);
 }
