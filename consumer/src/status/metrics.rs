@@ -96,6 +96,13 @@ const OF_TABLE: [(&str, &str, OfTable); 3] = [
     }),
 ];
 
+type OfRequests = fn(&Requests) -> u64;
+
+const OF_REQUESTS: [(&str, &str, OfRequests); 2] = [
+    ("consumer_store_failed_requests", "Requests to the store that failed", |r| r.failed),
+    ("consumer_store_refused_requests", "Objects that existed, or did not, when asked for", |r| r.refused),
+];
+
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Self(status) = self;
@@ -163,13 +170,7 @@ fn store(encoder: &mut DescriptorEncoder<'_>, store: &StoreStatus) -> fmt::Resul
             None,
         )?;
     }
-    let counted: [(&str, &str, fn(&Requests) -> u64); 2] = [
-        ("consumer_store_failed_requests", "Requests to the store that failed", |r| r.failed),
-        ("consumer_store_refused_requests", "Objects that existed, or did not, when asked for", |r| {
-            r.refused
-        }),
-    ];
-    for (name, help, value) in counted {
+    for (name, help, value) in OF_REQUESTS {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for (kind, requests) in all {
             ConstCounter::new(value(requests)).encode(family.encode_family(&[("request", kind)])?)?;

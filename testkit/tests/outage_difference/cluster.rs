@@ -63,8 +63,8 @@ fn two_minutes_without_brokers_make_no_difference() {
     for topic in [&calm.topic, &stormy.topic] {
         cluster.admin().create_topic(topic, PARTITIONS, 3, &[]).unwrap();
     }
-    let (without, before) = System::new(&calm).run(Killable(&cluster), &calm);
-    let (with, after) = System::new(&stormy).run(Killable(&cluster), &stormy);
+    let (without, before) = System::new(&calm).run(&Killable(&cluster), &calm);
+    let (with, after) = System::new(&stormy).run(&Killable(&cluster), &stormy);
     assert_eq!((before.spooled, before.late), (0, 0), "{before:?}");
     assert!(after.spooled >= 11_000 && after.opened > 0, "the outage was none: {after:?}");
     assert_eq!(after.late, 0, "{after:?}");

@@ -86,7 +86,7 @@ fn plan(seed: u64) -> Plan {
 const TABLES: [&str; 4] = ["city_activity", "activity", "sentiment_extremes", "happiest_hashtags"];
 
 fn on_mock(plan: &Plan) -> (System, Outcome) {
-    System::new(plan).run(InProcess::start(&plan.topic), plan)
+    System::new(plan).run(&InProcess::start(&plan.topic), plan)
 }
 
 /// A seed of the environment (`SPILLWAY_SEED`), else one of the clock; printed, so that it can be used again.

@@ -88,7 +88,7 @@ impl System {
 
     /// Serves the stream, takes the brokers away and brings them back when the plan says so, and returns when
     /// all windows are final.
-    pub(crate) fn run(self, brokers: impl Brokers, plan: &Plan) -> (Self, Outcome) {
+    pub(crate) fn run(self, brokers: &impl Brokers, plan: &Plan) -> (Self, Outcome) {
         let options = upstream::Options { rate: plan.rate, ..upstream::Options::default() };
         let upstream = Upstream::start(Feed::lines(self.lines.clone()), options).unwrap();
         let consumer = Program::start(&self.consumer(&brokers.bootstrap(), plan)).unwrap();
@@ -100,7 +100,7 @@ impl System {
         // It connects, and the stream begins.
         let mut daemon = Program::start(&self.daemon(&upstream, &brokers.bootstrap(), plan)).unwrap();
         if let Some(outage) = plan.outage {
-            suffer(outage, &upstream, &brokers, &mut daemon);
+            suffer(outage, &upstream, brokers, &mut daemon);
         }
         let took = Duration::from_secs(plan.records / plan.rate);
         assert!(upstream.wait_finished(took + PATIENCE), "the stream did not come to its end");
