@@ -1,12 +1,11 @@
 //! What an event costs, stage by stage, on one thread and without Kafka and a store: parsing it, counting it in
-//! its windows, bringing closed panes to the log, making final objects of them. And what open keys take of
-//! memory.
+//! its windows, bringing closed panes to the log, making final objects of them.
 //!
 //! The events are posts as X's v2 filtered stream delivers them, 20 a second and partition of event time, so that a
 //! 5-minute pane of a partition holds 6,000 of them. Figures are processor time of this thread, the median of
 //! the rounds.
 //!
-//! `cargo bench -p spillway-consumer --bench stages [-- --quick | --records N --rounds N --keys N]`
+//! `cargo bench -p spillway-consumer --bench stages [-- --quick | --records N --rounds N]`
 
 #![allow(
     clippy::unwrap_used,
@@ -18,9 +17,9 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use spillway_consumer::event::{Event, Kind, Message};
+use spillway_consumer::event::Message;
 use spillway_consumer::filter::Filter;
-use spillway_consumer::metrics::{By, KINDS, Plan};
+use spillway_consumer::metrics::By;
 use spillway_consumer::stages::Stages;
 use spillway_consumer::tables::Table;
 use spillway_consumer::{Micros, Profile, preset};
@@ -33,19 +32,13 @@ const STEP_US: u64 = 12_500;
 const CLOSE_EVERY: usize = 4_800;
 
 fn main() {
-    if let Some(kinds) = text_argument("--memory-of") {
-        return measure_memory(&kinds, argument("--keys", 0));
-    }
     let is_quick = std::env::args().any(|argument| argument == "--quick");
     let records = argument("--records", if is_quick { 20_000 } else { 400_000 });
     let rounds = argument("--rounds", if is_quick { 1 } else { 5 });
-    let keys = argument("--keys", if is_quick { 20_000 } else { 1_000_000 });
-    // First, while the process is small.
-    memory(keys);
     let options = Options { step_us: STEP_US, place_share: 0.5, ..Options::default() };
     let posts: Vec<_> = Generator::new(1, options).take(records).map(|post| (post.id, post.line)).collect();
     let bytes: usize = posts.iter().map(|(_, line)| line.len()).sum();
-    println!("\n{records} records of {} bytes on average, {rounds} rounds", bytes / records);
+    println!("{records} records of {} bytes on average, {rounds} rounds", bytes / records);
     println!(
         "{:<36} {:>8} {:>8} {:>8} {:>9} {:>8} {:>9}",
         "ns an event", "parse", "window", "log", "finalise", "sum", "events/s"
@@ -153,80 +146,9 @@ fn close(stages: &mut Stages, cost: &mut Cost, newest: Micros) {
     cost.object_bytes += bytes;
 }
 
-/// The group of a table without groups, of which only the ids are many.
-const ONE_GROUP: &str = "ids alone";
-
-/// What is kept, by the table's metrics.
-const MEMORY: [(&str, &str); 5] = [
-    (ONE_GROUP, "events"),
-    ("groups", "events"),
-    ("groups with actors", "events,unique_actors"),
-    ("city_activity", "events,reposts,referencing,unique_actors"),
-    ("groups with sentiment", "events,smiles,sentiment"),
-];
-
-/// One event for each of so many keys in one open window, each with an id and an actor of its own.
-fn memory(keys: usize) {
-    println!("{keys} open keys: what they take of memory (resident, MiB), and bytes each");
-    for (name, _) in MEMORY {
-        // A process of its own for each, so that none profits from what another has freed.
-        let me = std::env::current_exe().unwrap();
-        let mut command = std::process::Command::new(me);
-        command.args(["--memory-of", name, "--keys"]).arg(keys.to_string());
-        let output = command.output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        let grown: usize = String::from_utf8(output.stdout).unwrap().trim().parse().unwrap();
-        println!("  {name:<26} {:>8.1} {:>8}", grown as f64 / 1_048_576.0, grown / keys);
-    }
-}
-
-/// Prints by how many bytes the process has grown.
-fn measure_memory(name: &str, keys: usize) {
-    let kind = |name| KINDS.iter().find(|(known, _)| *known == name).unwrap().1;
-    let kinds = MEMORY.iter().find(|(known, _)| *known == name).unwrap().1;
-    let by = if name == ONE_GROUP { By::None } else { By::Place };
-    let mut table = Table::new("keys", Duration::from_secs(3600), by, Filter::default());
-    table.plan = Plan::new(kinds.split(',').map(kind).collect());
-    let mut stages = Stages::new(vec![table], 1).unwrap();
-    let before = resident();
-    for i in 0..keys {
-        let (id, actor, place) = (format!("18{i:017}"), format!("{}", i * 7), format!("place {i:07}"));
-        let event = event(&id, &actor, &place);
-        stages.window(0, i64::try_from(i).unwrap(), (id.as_bytes(), b""), &event);
-    }
-    println!("{}", resident() - before);
-    black_box(stages);
-}
-
-fn event<'a>(id: &'a str, actor: &'a str, place: &'a str) -> Event<'a> {
-    Event {
-        id: id.into(),
-        time: 1_793_491_200_000_000,
-        actor: Some(actor.into()),
-        kind: Kind::Original,
-        referencing: false,
-        place: Some(place.into()),
-        place_type: Some("city".into()),
-        lang: Some("en".into()),
-        text: Some("a good day :)".into()),
-        tags: Vec::new(),
-        rule_tags: Vec::new(),
-    }
-}
-
-/// Resident memory of this process, in bytes.
-fn resident() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.trim().trim_end_matches(" kB").trim().parse::<usize>().unwrap() * 1024
-}
-
 fn argument(name: &str, usual: usize) -> usize {
-    text_argument(name).map_or(usual, |number| number.parse().unwrap())
-}
-
-fn text_argument(name: &str) -> Option<String> {
-    std::env::args().skip_while(|argument| argument != name).nth(1)
+    let mut arguments = std::env::args().skip_while(|argument| argument != name);
+    arguments.nth(1).map_or(usual, |number| number.parse().unwrap())
 }
 
 /// What `work` gives, and the processor time that it took.
