@@ -12,10 +12,11 @@ use spillway_service::{logging, units};
 use crate::archive::Archive;
 use crate::filter::Filter;
 use crate::metrics::By;
-use crate::profiles::{PROFILES, Profile};
+use crate::profiles::Profile;
 use crate::store::{AccessKey, StoreSettings, StoreUrl};
 use crate::tables::Table;
 
+mod profile;
 mod table;
 
 /// Everything a run needs to know.
@@ -181,7 +182,7 @@ impl Config {
             topic: kafka.require("topic", "\"events\""),
             group: kafka.get("group", "spillway-consumer".to_owned()),
             instance_id: instance_id(&kafka),
-            profile: input.choice("profile", &PROFILES),
+            profile: profile::profile(&input),
             on_gap: input.choice("on_gap", &ON_GAP),
             time: time(&root.section("time")),
             store: store(&root.section("store")),

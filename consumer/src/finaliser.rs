@@ -306,3 +306,6 @@ impl<S: Objects> Finaliser<S> {
         Ok(true)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,13 +46,22 @@ pub enum ReadError {
 pub fn read_table(store_root: &Path, table: &str) -> Result<Vec<RecordBatch>, ReadError> {
     let mut batches = Vec::new();
     for path in objects(store_root, table)? {
-        let bytes = std::fs::read(&path).map_err(|source| ReadError::Read { path: path.clone(), source })?;
-        batches.extend(decode(Bytes::from(bytes)).map_err(|source| ReadError::Parquet { path, source })?);
+        batches.extend(read_object(&path)?);
     }
     Ok(batches)
 }
 
-/// The final objects of `table` in the store at `store_root`, in the order of their windows.
+/// The rows of one object.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_object(path: &Path) -> Result<Vec<RecordBatch>, ReadError> {
+    let bytes = std::fs::read(path).map_err(|source| ReadError::Read { path: path.to_owned(), source })?;
+    decode(Bytes::from(bytes)).map_err(|source| ReadError::Parquet { path: path.to_owned(), source })
+}
+
+/// The final objects of `table` in the store at `store_root`, in the order of their names: those of windows
+/// by time, those of events by rule, day, partition and offset.
 ///
 /// # Errors
 /// When a folder cannot be listed.
@@ -62,11 +71,19 @@ pub fn objects(store_root: &Path, table: &str) -> Result<Vec<PathBuf>, ReadError
         return Ok(Vec::new());
     }
     let mut objects = Vec::new();
-    for day in list(&root)?.into_iter().filter(|path| path.is_dir()) {
-        objects
-            .extend(list(&day)?.into_iter().filter(|path| path.extension().is_some_and(|e| e == "parquet")));
-    }
+    collect(&root, &mut objects)?;
     Ok(objects)
+}
+
+fn collect(folder: &Path, objects: &mut Vec<PathBuf>) -> Result<(), ReadError> {
+    for path in list(folder)? {
+        if path.is_dir() {
+            collect(&path, objects)?;
+        } else if path.extension().is_some_and(|extension| extension == "parquet") {
+            objects.push(path);
+        }
+    }
+    Ok(())
 }
 
 /// What is in a folder, sorted by name; the names of days and windows sort by time.

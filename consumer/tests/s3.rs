@@ -14,6 +14,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use common::{Rig, activity, rec, rows};
+use futures_util::StreamExt as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::{ObjectStore, ObjectStoreExt, path::Path as ObjectPath};
 use spillway_consumer::store::{AccessKey, StoreSettings, StoreUrl};
@@ -49,9 +50,9 @@ fn drain_to_s3(rig: &Rig, endpoint: &str, bucket: &str, group: &str) -> Summary 
     run(Config::new(kafka, topic, group, store), &control).unwrap()
 }
 
-/// Copies the bucket's objects below `edge/` into a folder, with a client of our own.
-fn download(endpoint: &str, bucket: &str, into: &std::path::Path) -> usize {
-    let client: AmazonS3 = AmazonS3Builder::new()
+/// A client of our own.
+fn client(endpoint: &str, bucket: &str) -> AmazonS3 {
+    AmazonS3Builder::new()
         .with_bucket_name(bucket)
         .with_region("us-east-1")
         .with_endpoint(endpoint)
@@ -59,9 +60,33 @@ fn download(endpoint: &str, bucket: &str, into: &std::path::Path) -> usize {
         .with_access_key_id("test")
         .with_secret_access_key("test")
         .build()
-        .unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
+        .unwrap()
+}
+
+fn wait<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+}
+
+/// Removes the log; how many objects it had.
+fn remove_log(endpoint: &str, bucket: &str) -> usize {
+    let client = client(endpoint, bucket);
+    wait(async {
+        let mut objects = client.list(Some(&ObjectPath::from("edge/_log")));
+        let mut names = Vec::new();
+        while let Some(object) = objects.next().await {
+            names.push(object.unwrap().location);
+        }
+        for name in &names {
+            client.delete(name).await.unwrap();
+        }
+        names.len()
+    })
+}
+
+/// Copies the objects of `activity` into a folder.
+fn download(endpoint: &str, bucket: &str, into: &std::path::Path) -> usize {
+    let client = client(endpoint, bucket);
+    wait(async {
         let listed =
             client.list_with_delimiter(Some(&ObjectPath::from("edge/tables/activity"))).await.unwrap();
         let mut copied = 0;
@@ -103,7 +128,13 @@ fn the_tables_on_s3_are_those_of_a_folder_and_are_written_once() {
     );
     assert_eq!(rows(copy.path(), "activity"), rows(rig.store(), "activity"));
 
-    // Another run over the same records finds what is there, and writes nothing over it.
-    let again = drain_to_s3(&rig, &endpoint, &bucket, "second");
-    assert_eq!((again.progress.objects_found, again.progress.objects), (6, 0), "{again:?}");
+    // The log says how far the topic has been read, to whatever group: nothing is counted again.
+    let again = drain_to_s3(&rig, &endpoint, &bucket, "second").progress;
+    assert_eq!((again.events, again.objects), (0, 0), "{again:?}");
+
+    // Another run over the same records, which has lost the log, finds what is there, and writes nothing over it.
+    assert!(remove_log(&endpoint, &bucket) > 3);
+    let again = drain_to_s3(&rig, &endpoint, &bucket, "third").progress;
+    assert_eq!((again.events, again.objects, again.late), (600, 0, 0), "{again:?}");
+    assert_eq!(again.objects_found, 6, "{again:?}");
 }

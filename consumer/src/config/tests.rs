@@ -88,7 +88,7 @@ fn every_error_comes_at_once_with_its_line() {
         "c.toml:1: kafka.topic: missing;",
         "c.toml:2: kafka.broker: unknown setting; did you mean \"brokers\"?",
         "c.toml:3: kafka.options: \"group.id\" is set by Spillway itself",
-        "c.toml:6: input.profile: \"x_v3\" is unknown; use one of \"x_v2\", \"x_v1\", \"wikimedia\", \"mastodon\", \"bluesky\"",
+        "c.toml:6: input.profile: \"x_v3\" is unknown; use one of \"x_v2\", \"x_v1\", \"wikimedia\", \"mastodon\", \"bluesky\", \"custom\"",
         "c.toml:8: time.delay: 48 h 00 m is out of range; use 0 ms to 24 h 00 m",
         "c.toml:10: store.url: \"gs://x\" is no store;",
         "c.toml:12: table[0].name: \"A B\" is no table name;",
@@ -189,6 +189,42 @@ fn a_preset_is_a_table_of_which_each_setting_can_be_another() {
     assert!(
         one("name = 'a'\nfilter = { kind = 'x' }").starts_with("c.toml:8: table[0].filter.kind: \"x\" is")
     );
+}
+
+#[test]
+fn records_of_any_shape_are_told_where_the_parts_of_an_event_stand() {
+    let tail = "[store]\nurl = 'x'\n[[table]]\nname = 'a'\n";
+    let parse = |custom: &str| {
+        let text =
+            format!("[kafka]\nbrokers = 'k:1'\ntopic = 't'\n[input]\nprofile = 'custom'\n{custom}{tail}");
+        Config::parse("c.toml", &text, &env(&[]))
+    };
+    let config = parse(
+        "[input.custom]\nid = '/nr'\ntime = '/at/s'\ntime_form = 'seconds'\nactor = '/who'\nkind = '/what'\n\
+         tags = '/tags/*/name'\n[input.custom.kinds]\nrepost = ['share', 'boost']\nreply = 'answer'\n",
+    );
+    let Profile::Custom(custom) = config.unwrap().profile else { panic!("another profile") };
+    let record = br#"{"nr":7,"at":{"s":1.5},"who":"ann","what":"boost","tags":[{"name":"a"},{"name":"b"}]}"#;
+    let needs = crate::event::Needs { actor: true, lists: true };
+    let Ok(crate::event::Message::Event(event)) = custom.read(record, needs) else { panic!("no event") };
+    assert_eq!((event.id.as_ref(), event.time, event.kind), ("7", 1_500_000, crate::event::Kind::Repost));
+    assert_eq!((event.actor.as_deref(), event.tags.len(), event.text), (Some("ann"), 2, None));
+
+    let problems = |custom: &str| parse(custom).unwrap_err().to_string();
+    let missing = problems("");
+    assert!(missing.contains("input.custom.id: missing") && missing.contains("input.custom.time: missing"));
+    let wrong = problems(
+        "[input.custom]\nid = 'nr'\ntime = '/t/*/s'\ntext = '/x'\nbody = '/y'\n[input.custom.kinds]\nlike = 'l'\nquote = 'q'\n",
+    );
+    for said in [
+        "c.toml:7: input.custom.id: \"nr\" is no JSON pointer",
+        "c.toml:8: input.custom.time: must lead to one value",
+        "c.toml:10: input.custom.body: unknown setting",
+        "input.custom.kinds: says what words mean",
+        "c.toml:12: input.custom.kinds.like: unknown setting",
+    ] {
+        assert!(wrong.contains(said), "{said}: {wrong}");
+    }
 }
 
 #[test]

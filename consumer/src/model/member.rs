@@ -64,10 +64,12 @@ pub(super) struct Member {
     proposed: Option<Proposal>,
     is_frozen: bool,
     is_draining: bool,
+    /// How many partitions it believes that the topic has: its client asks now and then.
+    partitions: i32,
 }
 
 impl Member {
-    pub(super) fn new(delay_s: i64) -> Self {
+    pub(super) fn new(delay_s: i64, partitions: usize) -> Self {
         Self {
             engine: Engine::new(tables(), delay_s * SECOND, 600 * SECOND),
             owned: BTreeMap::new(),
@@ -79,6 +81,7 @@ impl Member {
             proposed: None,
             is_frozen: false,
             is_draining: false,
+            partitions: i32::try_from(partitions).unwrap(),
         }
     }
 
@@ -88,6 +91,10 @@ impl Member {
 
     pub(super) fn set_frozen(&mut self, is_frozen: bool) {
         self.is_frozen = is_frozen;
+    }
+
+    pub(super) fn learn_partitions(&mut self, partitions: usize) {
+        self.partitions = i32::try_from(partitions).unwrap();
     }
 
     pub(super) fn drain(&mut self) {
@@ -231,7 +238,7 @@ impl Member {
             return;
         }
         self.is_finalising = true;
-        let (sink, partitions) = (ModelSink { store: world.store.clone() }, world.metadata);
+        let (sink, partitions) = (ModelSink { store: world.store.clone() }, self.partitions);
         let finaliser = self.finaliser.take();
         self.tasks.push(Box::pin(async move {
             let mut finaliser = match finaliser {
@@ -348,7 +355,7 @@ impl Member {
                 && newest.is_some_and(|newest| newest.standing == Standing::Drained { end: None })
         };
         let through = self.finaliser.as_ref().and_then(|finaliser| finaliser.written_through());
-        let all: BTreeSet<_> = (0..world.metadata).collect();
+        let all: BTreeSet<_> = (0..self.partitions).collect();
         self.tasks.is_empty()
             && all.iter().all(|p| is_drained(*p))
             && all.iter().all(|p| self.engine.newest_entry(*p).is_some_and(|h| h.closed_through <= through))

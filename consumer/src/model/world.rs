@@ -84,7 +84,7 @@ impl Shape {
     /// The topic grows under open windows, and there is often more than one finaliser.
     pub(super) const GROWING: Self = Self {
         may_idle: true,
-        partitions_max: 9,
+        partitions_max: 12,
         growth: 14,
         newborn_back_s: 400,
         untold_percent: 60,
@@ -146,8 +146,6 @@ pub(super) struct World {
     /// Who the coordinator says owns a partition.
     owners: BTreeMap<i32, usize>,
     members: Vec<Option<Member>>,
-    /// The finaliser may know of fewer partitions than there are.
-    pub(super) metadata: i32,
     pub(super) totals: Totals,
 }
 
@@ -165,11 +163,10 @@ impl World {
             committed: BTreeMap::new(),
             owners: BTreeMap::new(),
             members: Vec::new(),
-            metadata: i32::try_from(partitions).unwrap(),
             totals: Totals::default(),
         };
         for _ in 0..1 + world.random.index(3) {
-            world.members.push(Some(Member::new(shape.delay_s)));
+            world.members.push(Some(Member::new(shape.delay_s, partitions)));
         }
         world.rebalance();
         world
@@ -182,8 +179,8 @@ impl World {
                 150..160 => self.rebalance(),
                 160..166 => self.crash(),
                 166..172 => self.join(),
-                172..176 => self.metadata = i32::try_from(self.logs.len()).unwrap(),
-                176..186 => self.freeze(),
+                172..180 => self.learn_partitions(),
+                180..186 => self.freeze(),
                 186..200 => self.assign_new(),
                 200..220 if self.random.below(20) < self.shape.growth => self.grow(),
                 _ => self.let_one_act(),
@@ -271,7 +268,7 @@ impl World {
 
     fn join(&mut self) {
         if self.members.iter().flatten().count() < 4 {
-            self.members.push(Some(Member::new(self.shape.delay_s)));
+            self.members.push(Some(Member::new(self.shape.delay_s, self.logs.len())));
         }
     }
 
@@ -280,6 +277,14 @@ impl World {
             self.logs.push(Vec::new());
             self.totals.grown += 1;
             self.produce_in(self.logs.len() - 1, self.shape.newborn_back_s);
+        }
+    }
+
+    /// A member's client asks how many partitions there are.
+    fn learn_partitions(&mut self) {
+        let member = self.random.index(self.members.len());
+        if let Some(member) = &mut self.members[member] {
+            member.learn_partitions(self.logs.len());
         }
     }
 
@@ -303,9 +308,8 @@ impl World {
     pub(super) fn settle(&mut self) {
         self.store.heal();
         self.totals.early_windows = self.store.below(WINDOWS).len() as u64;
-        self.metadata = i32::try_from(self.logs.len()).unwrap();
-        let mut last = Member::new(self.shape.delay_s);
-        for p in 0..self.metadata {
+        let mut last = Member::new(self.shape.delay_s, self.logs.len());
+        for p in 0..i32::try_from(self.logs.len()).unwrap() {
             last.take_on(p, self.committed.get(&p).copied(), &self.store);
         }
         // Zombies are still about while it does.

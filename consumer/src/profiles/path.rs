@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::Value;
 
 /// See the module.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Path {
     text: String,
     steps: Vec<Step>,
