@@ -5,7 +5,7 @@
 //!
 //! In `cargo test` the brokers are librdkafka's mock cluster, the stream runs 80 times as fast as its events'
 //! time, and the outage takes 3 s, which is 4 minutes of it. With `--features kafka` there is one more test,
-//! of 5 minutes: a real cluster whose brokers are killed and stay away for 2 minutes, in real time.
+//! of 6 minutes: a real cluster whose brokers are killed and stay away for 2 minutes, in real time.
 //!
 //! `SPILLWAY_SEED` repeats a run.
 
