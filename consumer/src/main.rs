@@ -55,7 +55,8 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  stopped as asked, or drained        73  the store cannot be used, or an object differs
    1  failed                              77  Kafka refuses the credentials or rights
-  64  wrong arguments                     78  wrong configuration";
+  64  wrong arguments                     78  wrong configuration
+  71  the admin address is taken          75  another member has its instance_id";
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
