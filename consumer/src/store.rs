@@ -17,6 +17,7 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload}
 use spillway_service::secret::Secret;
 
 mod figures;
+mod probe;
 #[cfg(feature = "s3")]
 mod s3;
 
@@ -255,17 +256,13 @@ impl Store {
     /// Makes sure that the store refuses to create an object twice. `name` must be new.
     pub(crate) async fn probe(&self, name: &str) -> Result<(), StoreError> {
         let object = format!("_probe/{name}");
-        let first = self.create(&object, Bytes::from_static(b"first")).await?;
-        let second = self.create(&object, Bytes::from_static(b"second")).await?;
+        let is_exclusive = probe::is_exclusive(self, &object).await?;
         let path = Path::from(object);
         // A probe that stays behind harms nothing.
         if let Err(error) = self.inner.delete(&path).await {
             tracing::debug!(%error, object = %path, "a probe object stays in the store");
         }
-        match (first, second) {
-            (Created::Yes, Created::Existed) => Ok(()),
-            _ => Err(StoreError::NotExclusive { url: self.url.to_string() }),
-        }
+        if is_exclusive { Ok(()) } else { Err(StoreError::NotExclusive { url: self.url.to_string() }) }
     }
 }
 

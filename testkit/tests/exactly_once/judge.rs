@@ -60,6 +60,8 @@ pub(crate) fn judge(records: &[Record], dir: &Path) -> Outcome<Verdict> {
     let tables = [
         table("activity", Definition::Activity, MINUTE),
         table("city_activity", Definition::CityActivity, 5 * MINUTE),
+        Table { slide: MINUTE, ..table("sliding", Definition::Activity, 5 * MINUTE) },
+        table("happiest_hashtags", Definition::HappiestHashtags { top: 10 }, 5 * MINUTE),
     ];
     let rules =
         Rules { pane: MINUTE, delay: Duration::from_secs(30), future_tolerance: Duration::from_secs(600) };

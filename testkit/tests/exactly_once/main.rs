@@ -6,16 +6,17 @@
 //! cargo test -p spillway-testkit --test exactly_once --features kafka -- --nocapture
 //! SPILLWAY_EXACTLY_ONCE_RUNS=200     # 3 by default
 //! SPILLWAY_EXACTLY_ONCE_SEED=7       # of the first run; the next has the next. Printed.
-//! SPILLWAY_EXACTLY_ONCE_MEMBERS=2    # members of the group; 1 by default
+//! SPILLWAY_EXACTLY_ONCE_MEMBERS=4    # members of the group; 2 by default
 //! SPILLWAY_EXACTLY_ONCE_GROW=1       # the topic gets more partitions in the middle
 //! SPILLWAY_EXACTLY_ONCE_JOBS=4       # so many runs at a time, on one cluster and one store; 1 by default
 //! SPILLWAY_EXACTLY_ONCE_STRICT=1     # a member that ends by itself is a failure; else it is started again
 //! SPILLWAY_EXACTLY_ONCE_QUICK=1      # librdkafka's mock cluster and a store in memory: no Java, no moto
 //! ```
 //!
-//! By default the consumer is asked for what it promises today: one member, and no growth. It may end when the
-//! store fails, as a service manager starts it again; each end is counted and told. Needs a JDK, once Maven, and Python. A seed fixes the load, the faults of each object's requests, and
-//! what is done to the members after how many records; not what the machine makes of it.
+//! A member that ends by itself when the store is away for long is started again, as a service manager does;
+//! each end is counted and told. Needs a JDK, once Maven, and Python. A seed fixes the load, the faults of
+//! each object's requests, and what is done to the members after how many records; not what the machine
+//! makes of it.
 
 mod judge;
 mod load;
@@ -65,7 +66,7 @@ fn all_runs() -> Outcome {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos().into();
     let (runs, first) = (number("RUNS", 3)?, number("SEED", clock)?);
     let world = World::start(number("QUICK", 0)? > 0)?;
-    let abilities = Abilities { members: number("MEMBERS", 1)?.max(1), grow: number("GROW", 0)? > 0 };
+    let abilities = Abilities { members: number("MEMBERS", 2)?.max(1), grow: number("GROW", 0)? > 0 };
     let began = Instant::now();
     let (strict, next, early) = (number("STRICT", 0)? > 0, AtomicU64::new(first), AtomicUsize::new(0));
     let all = Runs { world: &world, abilities, strict, next, early };

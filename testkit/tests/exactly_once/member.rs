@@ -146,6 +146,8 @@ impl Config<'_> {
              [[table]]\nname = 'activity'\nwindow = '1m'\n{metrics}\
              [[table]]\nname = 'city_activity'\nwindow = '5m'\ngroup_by = ['place']\n\
              filter = {{ place_type = 'city' }}\n{metrics}\
+             [[table]]\nname = 'sliding'\nwindow = '5m'\nslide = '1m'\n{metrics}\
+             [[table]]\npreset = 'happiest_hashtags'\nwindow = '5m'\n\
              [log]\nlevel = 'info,object_store=warn'\n",
             self.bootstrap,
             self.topic,
