@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::background::Background;
 use crate::engine::Engine;
-use crate::finaliser::{Finaliser, Step};
+use crate::finaliser::{Blocker, Finaliser, Step};
 use crate::kafka::{CommitError, Commits};
 use crate::log::{Entry, Proposal, Standing};
 use crate::micros::{self, Micros};
@@ -53,6 +53,9 @@ pub(crate) struct Closing {
     proposed: Option<Proposal>,
     written_through: Option<Micros>,
     written: Vec<Written>,
+    /// The partition that the finaliser last waited for.
+    blocker: Option<Blocker>,
+    frontier_conflicts: u64,
     /// By archive.
     archived: Vec<Written>,
     commit_due: bool,
@@ -70,6 +73,8 @@ impl Closing {
             proposed: None,
             written_through: None,
             written: vec![Written::default(); tables],
+            blocker: None,
+            frontier_conflicts: 0,
             archived: vec![Written::default(); archives],
             commit_due: false,
             commit_not_before: None,
@@ -87,6 +92,7 @@ impl Closing {
         self.paces.remove(&partition);
         if partition == FINALISERS {
             self.finaliser = None;
+            self.blocker = None;
         }
     }
 
@@ -124,7 +130,7 @@ impl Closing {
 
     /// Lets the finaliser go on when this member runs it, or asks for the newest proposal.
     pub(crate) fn finalise(&mut self, partitions: i32, background: &Background, now: Instant) {
-        if self.paces.contains_key(&FINALISERS) {
+        if self.is_finaliser() {
             if self.finalising.is_none() && partitions > 0 {
                 self.finalising = Some(now);
                 background.finalise(self.finaliser.take(), partitions);
@@ -138,6 +144,7 @@ impl Closing {
     /// The finaliser took a step. Returns whether it can take another at once.
     pub(crate) fn stepped(&mut self, mut finaliser: Box<Finaliser<Store>>, step: Step) -> bool {
         self.finalising = None;
+        self.frontier_conflicts += finaliser.take_conflicts();
         self.heard(finaliser.newest().cloned());
         self.written_through = self.written_through.max(finaliser.written_through());
         self.archived.iter_mut().zip(finaliser.take_archived()).for_each(|(sum, one)| sum.add(one));
@@ -145,7 +152,8 @@ impl Closing {
         if let Step::Final { through, written } = step {
             self.count(through, written);
         }
-        if self.paces.contains_key(&FINALISERS) {
+        if self.is_finaliser() {
+            self.blocker = finaliser.blocker();
             self.finaliser = Some(finaliser);
         }
         can_go_on
@@ -222,6 +230,21 @@ impl Closing {
     pub(crate) fn finished(&self) -> Final {
         let positions = self.proposed.as_ref().map(|proposal| proposal.positions.clone());
         Final { through: self.written_through, positions: positions.unwrap_or_default() }
+    }
+
+    /// Whether this member runs the finaliser.
+    pub(crate) fn is_finaliser(&self) -> bool {
+        self.paces.contains_key(&FINALISERS)
+    }
+
+    /// The partition that the finaliser last waited for, when this member runs it.
+    pub(crate) fn blocker(&self) -> Option<Blocker> {
+        self.blocker
+    }
+
+    /// How often another finaliser was first.
+    pub(crate) fn frontier_conflicts(&self) -> u64 {
+        self.frontier_conflicts
     }
 
     /// What this member has written, by table.

@@ -18,7 +18,7 @@ use crate::log::{Log, LogError};
 use crate::micros::{self, Micros};
 use crate::parquet as object;
 use crate::parquet::TABLES;
-use crate::run::{facts, probe_name};
+use crate::run::names;
 use crate::show::layout::{COMPACT, Day};
 use crate::show::periods::{self, PeriodsError, Rows};
 use crate::sink::TableSink;
@@ -120,12 +120,12 @@ pub fn compact(config: &Config, request: &Compact) -> Result<Compacted, CompactE
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CompactError::Runtime)?;
     let store = Store::open(&config.store)?;
     runtime.block_on(async {
-        store.probe(&probe_name()).await?;
-        let sink = TableSink::new(store.clone(), &all, facts(config));
+        store.probe(&names::of_probe()).await?;
+        let sink = TableSink::new(store.clone(), &all, names::facts(config));
         let through = final_through(Log::new(store.clone(), &config.topic), &all, &sink).await?;
         let mut compacted = Compacted { through, ..Compacted::default() };
         for table in selected {
-            let facts = facts(config);
+            let facts = names::facts(config);
             let work = Work { store: &store, table, through, facts: &facts };
             work.each_day(request.days, &mut compacted).await?;
         }

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use spillway_service::admin::Listen;
 use spillway_service::kafka::KafkaSettings;
 use spillway_service::settings::{self, Environment, Problems, Section};
 use spillway_service::{logging, units};
@@ -29,6 +30,9 @@ pub struct Config {
     pub topic: String,
     /// The consumer group, under which progress is kept.
     pub group: String,
+    /// The member's own name in the group, under which it comes back to the partitions that it had; none
+    /// when it is one of many.
+    pub instance_id: Option<String>,
     /// The shape of the records.
     pub profile: Profile,
     /// What is done when Kafka has deleted records that were not read yet.
@@ -39,6 +43,8 @@ pub struct Config {
     pub store: StoreSettings,
     /// The tables of windows.
     pub tables: Vec<Table>,
+    /// The admin endpoint; none when it is switched off.
+    pub admin: Option<Admin>,
     /// The tables of events.
     pub archives: Vec<Archive>,
     /// Who is told of final objects.
@@ -84,13 +90,30 @@ impl Default for TimeSettings {
     }
 }
 
+/// The admin endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Where it listens.
+    pub listen: Listen,
+    /// The configuration says so. Else a member that cannot have the usual address works without one.
+    pub is_asked_for: bool,
+}
+
+impl Admin {
+    fn read(section: &Section<'_>) -> Option<Self> {
+        let is_asked_for = section.has("listen");
+        Listen::read(section, "127.0.0.1:9465").map(|listen| Self { listen, is_asked_for })
+    }
+}
+
 /// librdkafka options that promises of this program depend on.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 9] = [
     "auto.offset.reset",
     "enable.auto.commit",
     "enable.auto.offset.store",
     "enable.partition.eof",
     "group.id",
+    "group.instance.id",
     "group.protocol",
     "isolation.level",
     "partition.assignment.strategy",
@@ -108,11 +131,13 @@ impl Config {
             kafka,
             topic: topic.into(),
             group: group.into(),
+            instance_id: None,
             profile: Profile::XV2,
             on_gap: OnGap::default(),
             time: TimeSettings::default(),
             store,
             tables: Self::standard_tables(),
+            admin: None,
             archives: Vec::new(),
             notify: NotifySettings::default(),
             log_level: "info".to_owned(),
@@ -166,15 +191,26 @@ impl Config {
             notify: notify::notify(&root.section("notify"), &topic),
             topic,
             group: kafka.get("group", "spillway-consumer".to_owned()),
+            instance_id: instance_id(&kafka),
             profile: profile::profile(&input),
             on_gap: input.choice("on_gap", &ON_GAP),
             time: time(&root.section("time")),
             store: store(&root.section("store")),
             tables,
             archives,
+            admin: Admin::read(&root.section("admin")),
             log_level: log_level(&root.section("log")),
         }
     }
+}
+
+fn instance_id(kafka: &Section<'_>) -> Option<String> {
+    let id: Option<String> = kafka.optional("instance_id");
+    let is_plain = |id: &str| id.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 249 || !is_plain(id)) {
+        kafka.problem("instance_id", "must have 1 to 249 letters, digits, dots, dashes and underscores");
+    }
+    id
 }
 
 fn time(section: &Section<'_>) -> TimeSettings {

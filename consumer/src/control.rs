@@ -4,7 +4,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::micros::Micros;
+use crate::watch::Watch;
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +29,7 @@ struct Shared {
     wish: AtomicU8,
     progress: Mutex<Progress>,
     changed: Condvar,
+    watch: Watch,
 }
 
 const STOP: u8 = 2;
@@ -62,6 +66,12 @@ impl Control {
         let waited =
             self.shared.changed.wait_timeout_while(progress, timeout, |progress| !condition(progress));
         !waited.unwrap_or_else(PoisonError::into_inner).1.timed_out()
+    }
+
+    /// How the run is: the newest status, and the health that goes with it.
+    #[must_use]
+    pub fn watch(&self) -> &Watch {
+        &self.shared.watch
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -134,7 +144,7 @@ pub struct Summary {
 }
 
 /// What a run wrote of one table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct TableSummary {
     /// The table's name.
     pub table: String,

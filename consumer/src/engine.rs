@@ -9,6 +9,7 @@ use crate::log::{Entry, Header, Mark, Standing};
 use crate::micros::Micros;
 use crate::pane::Record;
 use crate::partition::{Partition, Restored, Rules, Verdict};
+use crate::status::Figures;
 use crate::tables::Tables;
 
 /// What became of records, since the start.
@@ -191,6 +192,11 @@ impl Engine {
     /// The offset of the next record of each partition, where known.
     pub(crate) fn positions(&self) -> impl Iterator<Item = (i32, Option<i64>)> {
         self.partitions.iter().map(|(number, partition)| (*number, partition.next()))
+    }
+
+    /// How each partition stands.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = Figures> {
+        self.partitions.values().map(Partition::figures)
     }
 
     pub(crate) fn position(&self, partition: i32) -> Option<i64> {

@@ -3,6 +3,7 @@
 use std::io;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use spillway_service::admin::Listen;
 use spillway_service::exit::Exit;
 
 use crate::acquire::AcquireError;
@@ -80,12 +81,48 @@ pub enum Error {
         /// The topic.
         topic: String,
     },
+    /// Another member has taken this one's place.
+    #[error(
+        "another member of the group has taken the place of {instance_id:?}; \
+         give each member a kafka.instance_id of its own, or none"
+    )]
+    Fenced {
+        /// The name of both in the group.
+        instance_id: String,
+        /// What Kafka said.
+        source: Box<KafkaError>,
+    },
+    /// The admin endpoint's address cannot be bound.
+    #[error(
+        "cannot listen on {address}; is another spillway-consumer running? Change admin.listen, or set it to \"none\""
+    )]
+    Listen {
+        /// The address.
+        address: Listen,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The system refuses a thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
 
 impl Error {
+    /// The client has failed for good. `cause` is what it says of that itself, `instance_id` its name in the
+    /// group.
+    pub(crate) fn fatal(
+        error: KafkaError,
+        cause: Option<RDKafkaErrorCode>,
+        instance_id: Option<&str>,
+    ) -> Self {
+        match (cause.or(error.rdkafka_error_code()), instance_id) {
+            (Some(RDKafkaErrorCode::FencedInstanceId), Some(id)) => {
+                Self::Fenced { instance_id: id.to_owned(), source: Box::new(error) }
+            }
+            _ => Self::Kafka(error),
+        }
+    }
+
     /// What the process should exit with.
     #[must_use]
     pub fn exit(&self) -> Exit {
@@ -93,6 +130,8 @@ impl Error {
             Self::Tables(_) | Self::Notify(_) => Exit::Config,
             Self::Store(_) | Self::Write(_) | Self::Log(_) | Self::Acquire(_) => Exit::CannotWrite,
             Self::Refused { .. } => Exit::Refused,
+            Self::Fenced { .. } => Exit::Locked,
+            Self::Listen { .. } => Exit::Listen,
             Self::Kafka(_)
             | Self::NoTopic { .. }
             | Self::Rewound { .. }
@@ -112,4 +151,20 @@ pub(crate) fn is_refusal(code: RDKafkaErrorCode) -> bool {
             | C::ClusterAuthorizationFailed
             | C::SaslAuthenticationFailed
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_whose_place_was_taken_says_by_what_name() {
+        let told = || KafkaError::MessageConsumption(RDKafkaErrorCode::Fatal);
+        let fenced = Some(RDKafkaErrorCode::FencedInstanceId);
+        let error = Error::fatal(told(), fenced, Some("one"));
+        assert!(error.to_string().contains("taken the place of \"one\""), "{error}");
+        assert_eq!(error.exit(), Exit::Locked);
+        assert!(matches!(Error::fatal(told(), fenced, None), Error::Kafka(_)));
+        assert!(matches!(Error::fatal(told(), None, Some("one")), Error::Kafka(_)));
+    }
 }

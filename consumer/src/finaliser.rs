@@ -52,6 +52,15 @@ pub(crate) enum Step {
     Final { through: Micros, written: Vec<Written> },
 }
 
+/// The partition that a finaliser waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Blocker {
+    pub(crate) partition: i32,
+    /// It has a log.
+    pub(crate) is_born: bool,
+    pub(crate) closed_through: Option<Micros>,
+}
+
 /// How far the log of one partition has been read.
 #[derive(Debug, Default)]
 struct Cursor {
@@ -77,6 +86,8 @@ pub(crate) struct Finaliser<S> {
     newest: Option<Proposal>,
     /// The newest proposal has not been carried out.
     is_pending: bool,
+    /// How often another finaliser was first, since this was asked for.
+    conflicts: u64,
     /// What has been written of each archive since this was asked for.
     archived: Vec<Written>,
 }
@@ -91,6 +102,7 @@ impl<S: Objects> Finaliser<S> {
             cursors: BTreeMap::new(),
             newest: None,
             is_pending: false,
+            conflicts: 0,
             archived: Vec::new(),
         };
         finaliser.go_on_from(newest);
@@ -110,6 +122,28 @@ impl<S: Objects> Finaliser<S> {
     /// The newest proposal.
     pub(crate) fn newest(&self) -> Option<&Proposal> {
         self.newest.as_ref()
+    }
+
+    /// How often another finaliser was first, since this was last asked for.
+    pub(crate) fn take_conflicts(&mut self) -> u64 {
+        std::mem::take(&mut self.conflicts)
+    }
+
+    /// The partition that holds the frontier back, going by what has been read: one without a log, or the
+    /// one that is closed least far of those that count. `None` when nobody need be waited for.
+    pub(crate) fn blocker(&self) -> Option<Blocker> {
+        let through = self.newest.as_ref().filter(|_| self.is_pending).map(|newest| newest.through);
+        let holds = |cursor: &Cursor| match through {
+            Some(_) => cursor.closed_through < through,
+            None => !cursor.is_born || cursor.standing == Standing::Awake,
+        };
+        let blocker = |(partition, cursor): (&i32, &Cursor)| Blocker {
+            partition: *partition,
+            is_born: cursor.is_born,
+            closed_through: cursor.closed_through,
+        };
+        let holding = self.cursors.iter().filter(|(_, cursor)| holds(cursor)).map(blocker);
+        holding.min_by_key(|blocker| (blocker.is_born, blocker.closed_through))
     }
 
     /// What has been written of each archive since this was last asked for; empty for nothing.
@@ -202,6 +236,7 @@ impl<S: Objects> Finaliser<S> {
             }
             Put::Theirs => {
                 let newest = self.log.newest_proposal(self.newest.as_ref()).await?;
+                self.conflicts += 1;
                 tracing::info!("another finaliser was first; going on from its proposal");
                 self.go_on_from(newest);
             }

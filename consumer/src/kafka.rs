@@ -154,6 +154,9 @@ fn create(config: &Config, group: &str) -> KafkaResult<Client> {
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("isolation.level", "read_committed")
         .set("enable.partition.eof", "true");
+    if let Some(id) = &config.instance_id {
+        client.set("group.instance.id", id);
+    }
     if client.get("client.id").is_none() {
         client.set("client.id", "spillway-consumer");
     }

@@ -41,6 +41,7 @@ pub mod event;
 pub mod filter;
 mod finalise;
 mod finaliser;
+mod health;
 mod hint;
 mod intake;
 mod kafka;
@@ -63,17 +64,21 @@ pub mod rebuild;
 mod run;
 pub mod show;
 mod sink;
+#[doc(hidden)]
+pub mod stages;
+pub mod status;
 pub mod store;
 pub mod tables;
 #[cfg(test)]
 mod testing;
 mod throttle;
 mod tls;
+mod watch;
 mod watermark;
 mod writer;
 
 pub use acquire::AcquireError;
-pub use config::{Config, OnGap, TimeSettings};
+pub use config::{Admin, Config, OnGap, TimeSettings};
 pub use control::{Control, Progress, Summary, TableSummary, Until};
 pub use error::Error;
 pub use intake::ID_HEADER;
@@ -83,4 +88,5 @@ pub use notify::{NotifyError, NotifySettings, TopicError, Webhook, WebhookError}
 pub use presets::{preset, preset_archive};
 pub use profiles::{Custom, KindOf, Path, Profile, TimeForm, TimeOf};
 pub use run::run;
+pub use watch::Watch;
 pub use writer::WriteError;

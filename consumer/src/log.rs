@@ -18,6 +18,7 @@ mod codec;
 mod entry;
 
 pub use codec::CodecError;
+pub(crate) use codec::{decode, encode};
 pub(crate) use entry::{Entry, Header, Kept, Mark, Reason, Standing};
 
 /// The folder of the log below the store's root.

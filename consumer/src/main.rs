@@ -72,7 +72,8 @@ Exit codes:
    0  stopped as asked, or drained        73  the store cannot be used, or an object differs
    1  failed                              77  Kafka refuses the credentials or rights
   64  wrong arguments                     78  wrong configuration
-  66  there is no such table or store, or Kafka has deleted what a rebuild needs";
+  66  there is no such table or store, or Kafka has deleted what a rebuild needs
+  71  the admin address is taken          75  another member has its instance_id";
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {

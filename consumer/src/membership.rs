@@ -47,6 +47,8 @@ pub(crate) struct Membership {
     /// The coordinator has answered since this member was last expelled.
     is_joined: bool,
     cluster_id: Option<String>,
+    /// How often a log held more than this member knew of.
+    conflicts: u64,
 }
 
 const RETRY: Duration = Duration::from_secs(1);
@@ -63,6 +65,7 @@ impl Membership {
             retry_at: None,
             is_joined: false,
             cluster_id: None,
+            conflicts: 0,
         }
     }
 
@@ -89,9 +92,15 @@ impl Membership {
 
     /// The log of a partition holds more than this member knows of: it begins anew.
     pub(crate) fn begin_anew(&mut self, partition: i32) {
+        self.conflicts += 1;
         if let Some(is_assigned) = self.owned.get(&partition).map(|owned| owned.is_assigned) {
             self.want(partition, is_assigned);
         }
+    }
+
+    /// How often the log of an owned partition held more than this member knew of.
+    pub(crate) fn conflicts(&self) -> u64 {
+        self.conflicts
     }
 
     /// Looks up what is committed for partitions that are wanted. Returns them, each with its epoch; their

@@ -60,6 +60,11 @@ impl Panes {
         closed.into_iter().map(|(start, pane)| (start, pane.partials)).collect()
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.open.len()
+    }
+
     /// The lowest offset of an event of these panes.
     pub(crate) fn lowest_needed(&self) -> Option<i64> {
         self.open.values().map(|pane| pane.first_offset).min()

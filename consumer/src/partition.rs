@@ -8,6 +8,7 @@ use crate::event::Event;
 use crate::log::{Entry, Header, Kept, Mark, Reason, Standing};
 use crate::micros::{self, Micros};
 use crate::pane::{Panes, Record};
+use crate::status::Figures;
 use crate::tables::Tables;
 use crate::watermark::Watermark;
 
@@ -272,6 +273,22 @@ impl Partition {
 
     pub(crate) fn watermark(&self) -> &Watermark {
         &self.watermark
+    }
+
+    /// How it stands, for its owner's status.
+    pub(crate) fn figures(&self) -> Figures {
+        let closed_through = self.watermark.closed_through();
+        Figures {
+            partition: self.logged.partition,
+            next: self.next,
+            resume: self.logged.resume_offset,
+            watermark: closed_through
+                .max(self.watermark.newest().map(|newest| newest.saturating_sub(self.rules.delay))),
+            closed_through,
+            standing: self.logged.standing,
+            seq: self.logged.seq,
+            open_panes: self.panes.count(),
+        }
     }
 
     /// The offset of the next record to be read, if it is known.

@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::finalise::FinalWindow;
 use crate::log::{Log, LogError};
 use crate::micros::Micros;
-use crate::run::{facts, probe_name};
+use crate::run::names;
 use crate::show::layout::Day;
 use crate::show::periods::PeriodsError;
 use crate::store::{Store, StoreError};
@@ -168,7 +168,7 @@ pub fn rebuild(config: &Config, request: &Rebuild) -> Result<Rebuilt, RebuildErr
     let log = Log::new(store.clone(), &config.topic);
     let range = request.from..request.to;
     let (through, mut chains) = runtime.block_on(async {
-        store.probe(&probe_name()).await?;
+        store.probe(&names::of_probe()).await?;
         late::read(&log, &late::widened(&tables, &range)).await
     })?;
     let kept = count(&chains);
@@ -212,7 +212,7 @@ fn facts_of(config: &Config, chains: &[Chain], late: u64) -> Vec<(&'static str, 
     let entries: BTreeMap<String, u64> =
         chains.iter().map(|chain| (chain.partition.to_string(), chain.newest)).collect();
     let entries: Vec<String> = entries.iter().map(|(p, seq)| format!("\"{p}\":{seq}")).collect();
-    let mut facts = facts(config);
+    let mut facts = names::facts(config);
     facts.push(("late_events", late.to_string()));
     facts.push(("log_entries", format!("{{{}}}", entries.join(","))));
     facts

@@ -1,9 +1,8 @@
 //! A run: one loop that polls the client, takes records in, and every now and then looks after
 //! everything else. The loop never waits for anything but the next record.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -24,11 +23,14 @@ use crate::log::{Header, Put, Standing};
 use crate::membership::Membership;
 use crate::micros;
 use crate::notify::Notifier;
-use crate::store::Store;
+use crate::store::{Requested, Store};
 use crate::tables::Tables;
 use crate::throttle::Throttle;
+use crate::watch;
 
+pub(crate) mod names;
 mod report;
+mod status;
 
 /// How long a poll waits for a record: how soon a wish of [`Control`] is noticed.
 const POLL: Duration = Duration::from_millis(50);
@@ -51,6 +53,7 @@ const SHUTDOWN: Duration = Duration::from_secs(2);
 /// When it cannot go on; nothing is lost by that, the next run goes on where this one was.
 pub fn run(config: Config, control: &Control) -> Result<Summary, Error> {
     let tables = Tables::new(config.tables.clone(), config.archives.clone())?;
+    let _served = watch::serve(config.admin.as_ref(), control.watch().clone())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("store")
@@ -83,6 +86,7 @@ struct Run<'a> {
     /// The client asked for an offset that a partition does not hold: since when.
     out_of_range: Option<Instant>,
     troubles: Throttle,
+    requests: Arc<Requested>,
     /// How many deleted records have been reported.
     reported_missed: u64,
 }
@@ -90,7 +94,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(config: Config, tables: Tables, control: &'a Control, runtime: &Runtime) -> Result<Self, Error> {
         let store = Store::open(&config.store)?;
-        runtime.block_on(store.probe(&probe_name()))?;
+        runtime.block_on(store.probe(&names::of_probe()))?;
         let client = Arc::new(kafka::connect(&config).map_err(Error::Kafka)?);
         let probe = EndsProbe::start(Arc::clone(&client), config.topic.clone()).map_err(Error::Thread)?;
         let commits =
@@ -105,7 +109,8 @@ impl<'a> Run<'a> {
             membership: Membership::new(&config.topic, &config.group, tables.marks()),
             intake: Intake::new(config.profile),
             activity: Activity::new(config.time.idle_timeout),
-            background: Background::new(handle, store, &config.topic, tables.clone(), facts(&config)),
+            requests: store.requests(),
+            background: Background::new(handle, store, &config.topic, tables.clone(), names::facts(&config)),
             closing: Closing::new(tables.list().len(), tables.archives().len()),
             notifier,
             engine: Engine::new(
@@ -151,7 +156,7 @@ impl<'a> Run<'a> {
             self.ask_for_ends(now)?;
             self.report_missed()?;
             self.close_some(now);
-            self.control.publish(self.progress(now));
+            self.show(now);
             if self.is_drained() {
                 return Ok(Until::Drained);
             }
@@ -182,10 +187,12 @@ impl<'a> Run<'a> {
 
     /// librdkafka mends most of its troubles itself.
     fn trouble(&mut self, error: KafkaError) -> Result<(), Error> {
-        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
-            return Err(Error::Kafka(error));
-        }
         let code = error.rdkafka_error_code();
+        // librdkafka tells it as any other error, and what it is only when it is asked.
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) || code == Some(RDKafkaErrorCode::Fatal) {
+            let cause = self.client.client().fatal_error().map(|(cause, _)| cause);
+            return Err(Error::fatal(error, cause, self.config.instance_id.as_deref()));
+        }
         if code.is_some_and(is_refusal) {
             let (topic, group) = (self.config.topic.clone(), self.config.group.clone());
             return Err(Error::Refused { topic, group, source: Box::new(error) });
@@ -439,21 +446,4 @@ impl<'a> Run<'a> {
         }
         self.is_paused = is_paused;
     }
-}
-
-/// What every object's metadata says.
-pub(crate) fn facts(config: &Config) -> Vec<(&'static str, String)> {
-    vec![
-        ("version", env!("CARGO_PKG_VERSION").to_owned()),
-        ("profile", config.profile.name().to_owned()),
-        ("topic", config.topic.clone()),
-        ("delay_ms", config.time.delay.as_millis().to_string()),
-    ]
-}
-
-/// A name that no other probe has: two runs must not take each other's probe for their own.
-pub(crate) fn probe_name() -> String {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let salt = RandomState::new().hash_one(std::process::id());
-    format!("{}-{salt:016x}", since_1970.as_micros())
 }

@@ -16,9 +16,15 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use spillway_service::secret::Secret;
 
+mod figures;
 mod probe;
 #[cfg(feature = "s3")]
 mod s3;
+
+#[cfg(test)]
+pub(crate) use figures::Meter;
+pub(crate) use figures::Requested;
+pub use figures::Requests;
 
 /// Which store.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,6 +231,7 @@ pub(crate) trait Objects: Clone + Send + Sync + 'static {
 pub(crate) struct Store {
     url: StoreUrl,
     inner: Arc<dyn ObjectStore>,
+    requests: Arc<Requested>,
 }
 
 /// How long a request may take in all before it counts as failed; the writer then tries again.
@@ -238,7 +245,12 @@ impl Store {
             StoreUrl::Local(path) => Arc::new(local(settings, path)?),
             StoreUrl::S3 { bucket, prefix } => bucket_of(settings, bucket, prefix)?,
         };
-        Ok(Self { url: settings.url.clone(), inner })
+        Ok(Self { url: settings.url.clone(), inner, requests: Arc::default() })
+    }
+
+    /// Figures of all requests to this store.
+    pub(crate) fn requests(&self) -> Arc<Requested> {
+        Arc::clone(&self.requests)
     }
 
     /// Makes sure that the store refuses to create an object twice. `name` must be new.
@@ -259,7 +271,8 @@ impl Objects for Store {
         let options = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
         let payload = PutPayload::from_bytes(content);
         let failed = |source| StoreError::Put { object: object.to_owned(), source };
-        match self.inner.put_opts(&path_of(object).map_err(failed)?, payload, options).await {
+        let path = path_of(object).map_err(failed)?;
+        match self.requests.put.time(self.inner.put_opts(&path, payload, options)).await {
             Ok(_) => Ok(Created::Yes),
             Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
             Err(source) => Err(failed(source)),
@@ -268,7 +281,8 @@ impl Objects for Store {
 
     async fn get(&self, object: &str) -> Result<Option<Bytes>, StoreError> {
         let failed = |source| StoreError::Get { object: object.to_owned(), source };
-        match self.inner.get(&path_of(object).map_err(failed)?).await {
+        let path = path_of(object).map_err(failed)?;
+        match self.requests.get.time(self.inner.get(&path)).await {
             Ok(found) => found.bytes().await.map(Some).map_err(failed),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(failed(source)),
@@ -281,16 +295,19 @@ impl Objects for Store {
             Some(after) => self.inner.list_with_offset(Some(&path), &Path::from(after)),
             None => self.inner.list(Some(&path)),
         };
-        let mut names = Vec::new();
-        while let Some(object) = objects.next().await {
-            let failed = |source| StoreError::List { folder: folder.to_owned(), source };
-            names.push(object.map_err(failed)?.location.to_string());
-        }
-        Ok(names)
+        let listing = async {
+            let mut names = Vec::new();
+            while let Some(object) = objects.next().await {
+                names.push(object?.location.to_string());
+            }
+            Ok(names)
+        };
+        let failed = |source| StoreError::List { folder: folder.to_owned(), source };
+        self.requests.list.time(listing).await.map_err(failed)
     }
 
     async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
-        let listed = self.inner.list_with_delimiter(Some(&Path::from(folder))).await;
+        let listed = self.requests.list.time(self.inner.list_with_delimiter(Some(&Path::from(folder)))).await;
         let listed = listed.map_err(|source| StoreError::List { folder: folder.to_owned(), source })?;
         let name = |path: &Path| path.filename().map(str::to_owned);
         Ok(listed.common_prefixes.iter().filter_map(name).collect())

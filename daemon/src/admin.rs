@@ -1,14 +1,8 @@
-//! The admin endpoint: `/healthz`, `/readyz`, `/status` (JSON) and `/metrics` (Prometheus). Plain HTTP
-//! without authentication: bind it to loopback. It only reads.
+//! What the admin endpoint says of the daemon: one [`Status`] an answer.
 
-use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use spillway_service::admin::{self, Bound, Endpoint, Failure, Listen};
 
 use crate::error::StartError;
 use crate::metrics;
@@ -16,52 +10,34 @@ use crate::pipeline::Shared;
 use crate::status::Status;
 
 /// Binds the address, before anything else is touched.
-pub(crate) fn bind(address: Option<SocketAddr>) -> Result<Option<TcpListener>, StartError> {
-    let Some(address) = address else { return Ok(None) };
-    let failed = |source| StartError::Listen { address, source };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
-    Ok(Some(listener))
+pub(crate) fn bind(listen: Option<&Listen>) -> Result<Option<Bound>, StartError> {
+    let bound = listen.map(|listen| {
+        admin::bind(listen).map_err(|source| StartError::Listen { address: listen.clone(), source })
+    });
+    bound.transpose()
 }
 
 /// Serves until the runtime ends.
-pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    let router = Router::new()
-        .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready))
-        .route("/status", get(status))
-        .route("/metrics", get(scrape))
-        .with_state(shared);
-    let served = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => axum::serve(listener, router).await,
-        Err(error) => Err(error),
-    };
-    if let Err(error) = served {
-        tracing::error!(event = "admin_failed", %error, "the admin endpoint failed; records flow on");
-    }
+pub(crate) async fn serve(bound: Bound, shared: Arc<Shared>) {
+    admin::serve(bound, Arc::new(Daemon(shared))).await;
 }
 
-async fn ready(State(shared): State<Arc<Shared>>) -> Response {
-    let status = Status::of(&shared);
-    match status.spool.problem {
-        None => "ready\n".into_response(),
-        Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {problem}\n")).into_response(),
-    }
-}
+struct Daemon(Arc<Shared>);
 
-async fn status(State(shared): State<Arc<Shared>>) -> Response {
-    match serde_json::to_string_pretty(&Status::of(&shared)) {
-        Ok(json) => ([(header::CONTENT_TYPE, "application/json")], json + "\n").into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+impl Endpoint for Daemon {
+    fn health(&self) -> Result<(), String> {
+        Ok(())
     }
-}
 
-async fn scrape(State(shared): State<Arc<Shared>>) -> Response {
-    match metrics::encode(Status::of(&shared)) {
-        Ok(text) => {
-            ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
-                .into_response()
-        }
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    fn ready(&self) -> Result<(), String> {
+        Status::of(&self.0).spool.problem.map_or(Ok(()), Err)
+    }
+
+    fn status(&self) -> Result<String, Failure> {
+        Ok(serde_json::to_string_pretty(&Status::of(&self.0))?)
+    }
+
+    fn metrics(&self) -> Result<String, Failure> {
+        Ok(metrics::encode(Status::of(&self.0))?)
     }
 }

@@ -1,10 +1,10 @@
 //! The daemon's configuration: what can be set, its limits and its defaults. `spillwayd.toml` beside
 //! the crate is the commented sample; a test keeps the two the same.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use spillway_service::admin::Listen;
 use spillway_service::kafka::KafkaSettings;
 use spillway_service::settings::{self, Environment, Problems, Section, Size};
 use spillway_spool::{Codec, WhenFull};
@@ -50,7 +50,7 @@ pub struct Config {
     /// Time that a stop may take before what is left goes to disk.
     pub drain_deadline: Duration,
     /// Address of the admin endpoint; none when switched off.
-    pub admin: Option<SocketAddr>,
+    pub admin: Option<Listen>,
     /// Level, or list of `target=level`.
     pub log_level: String,
 }
@@ -164,7 +164,7 @@ fn build(root: &Section<'_>) -> Config {
         breaker: breaker(&root.section("breaker")),
         spool: spool(&root.section("spool")),
         drain_deadline: root.section("shutdown").get("drain_deadline", Duration::from_secs(20)),
-        admin: admin(&root.section("admin")),
+        admin: Listen::read(&root.section("admin"), "127.0.0.1:9464"),
         log_level: log_level(&root.section("log")),
     };
     if config.id.is_empty() || config.id.len() > 100 {
@@ -286,18 +286,6 @@ fn spool(section: &Section<'_>) -> spillway_spool::Config {
         codec: section.choice("codec", &[("lz4", Codec::Lz4), ("zstd", Codec::Zstd), ("none", Codec::None)]),
         ..usual
     }
-}
-
-fn admin(section: &Section<'_>) -> Option<SocketAddr> {
-    let text: String = section.get("listen", "127.0.0.1:9464".to_owned());
-    if text == "none" {
-        return None;
-    }
-    let parsed = text.parse().ok();
-    if parsed.is_none() {
-        section.problem("listen", "must be an address with a port, such as \"127.0.0.1:9464\", or \"none\"");
-    }
-    parsed
 }
 
 fn log_level(section: &Section<'_>) -> String {

@@ -6,7 +6,6 @@
 //! does no harm: nobody answers there, and the next daemon puts its own in its place.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -14,11 +13,14 @@ use std::time::Duration;
 
 use crossbeam_channel::{Sender, unbounded};
 use rustix::event::{PollFd, PollFlags, poll};
+use spillway_service::sockets;
 
 use crate::dead::errand::{Answer, Done, Errand, Order};
 
 /// Its name in the spool's folder.
 const NAME: &str = "control.sock";
+/// For the daemon's own user alone.
+const MODE: u32 = 0o600;
 /// Longest request: a list of some 50,000 numbers.
 const REQUEST_BYTES_MAX: u64 = 1 << 20;
 /// How long either side waits for the other's bytes.
@@ -39,7 +41,7 @@ impl Control {
     /// Listens in the spool's folder `dir`; what comes goes to `orders`.
     pub(crate) fn start(dir: &Path, orders: Sender<Order>) -> io::Result<Self> {
         let path = dir.join(NAME);
-        let listener = listen(&path)?;
+        let listener = sockets::listen(&path, MODE)?;
         let (wake, woken) = UnixStream::pair()?;
         let thread = std::thread::Builder::new()
             .name("control".to_owned())
@@ -61,22 +63,6 @@ impl Drop for Control {
             tracing::debug!(%error, "cannot remove the control socket");
         }
     }
-}
-
-/// Binds under another name first: the socket is never there with wider permissions than it should have,
-/// and one that a killed daemon left behind is replaced.
-fn listen(path: &Path) -> io::Result<UnixListener> {
-    let fresh = path.with_extension("new");
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let listener = UnixListener::bind(&fresh)?;
-    // A client that is gone before it is accepted must not hold the thread up.
-    listener.set_nonblocking(true)?;
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&fresh, path)?;
-    Ok(listener)
 }
 
 fn serve(listener: &UnixListener, woken: &UnixStream, orders: &Sender<Order>) {

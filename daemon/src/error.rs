@@ -1,7 +1,6 @@
 //! Why the daemon could not start: each variant names what was tried, and maps to an exit code.
 
-use std::net::SocketAddr;
-
+use spillway_service::admin::Listen;
 use spillway_service::exit::Exit;
 
 use crate::sources::http::ClientError;
@@ -16,7 +15,7 @@ pub enum StartError {
     )]
     Listen {
         /// The address.
-        address: SocketAddr,
+        address: Listen,
         /// What the system said.
         source: std::io::Error,
     },

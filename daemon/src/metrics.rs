@@ -10,7 +10,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use spillway_service::figures::{self, counter, gauge};
 
 use crate::circuit::State;
 use crate::ledger::{Counts, DeadPlace, Dropped};
@@ -21,11 +21,7 @@ use crate::status::Status;
 /// # Errors
 /// Only if writing to a string fails.
 pub fn encode(status: Status) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix("spillway");
-    registry.register_collector(Box::new(Snapshot(status)));
-    let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &registry)?;
-    Ok(text)
+    figures::encode(Snapshot(status))
 }
 
 #[derive(Debug)]
@@ -95,16 +91,6 @@ impl Collector for Snapshot {
         dead_letters(&mut encoder, counts)?;
         dropped(&mut encoder, &counts.dropped, &spool.dropped_oldest)
     }
-}
-
-fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    let metric = ConstCounter::new(value);
-    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)
-}
-
-fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
-    let metric = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-    metric.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)
 }
 
 /// One series a state, 1 for the one it is in.

@@ -132,7 +132,7 @@ impl Daemon {
     /// # Errors
     /// See [`StartError`]; nothing was read from the upstream then.
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let listener = admin::bind(config.admin)?;
+        let listener = admin::bind(config.admin.as_ref())?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .thread_name("spillway-io")

@@ -27,6 +27,7 @@ fn with_defaults() -> String {
         "cert_file",
         "key_file",
         "key_password_file",
+        "instance_id",
         "username",
         "password_file",
         "region",

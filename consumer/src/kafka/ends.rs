@@ -23,6 +23,8 @@ pub(crate) struct Round {
 pub(crate) struct EndsProbe {
     worker: Worker<Vec<i32>, Round>,
     asked: Option<Instant>,
+    /// When a broker last answered.
+    answered: Option<Instant>,
 }
 
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,7 +32,7 @@ const TIMEOUT: Duration = Duration::from_secs(2);
 impl EndsProbe {
     pub(crate) fn start(client: Arc<Client>, topic: String) -> io::Result<Self> {
         let worker = Worker::start("ends", move |partitions: Vec<i32>| ask(&client, &topic, &partitions))?;
-        Ok(Self { worker, asked: None })
+        Ok(Self { worker, asked: None, answered: None })
     }
 
     /// Begins a round unless one is under way or the last began less than `pause` ago.
@@ -43,7 +45,16 @@ impl EndsProbe {
 
     /// The answers of the round that was under way, once it is complete.
     pub(crate) fn answers(&mut self) -> Option<Round> {
-        self.worker.answer()
+        let round = self.worker.answer()?;
+        if round.total.is_some() {
+            self.answered = self.asked;
+        }
+        Some(round)
+    }
+
+    /// How long ago the question was asked that a broker last answered; `None` when none ever has.
+    pub(crate) fn silent_for(&self, now: Instant) -> Option<Duration> {
+        self.answered.map(|answered| now.saturating_duration_since(answered))
     }
 }
 

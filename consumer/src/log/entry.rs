@@ -59,6 +59,15 @@ pub(crate) enum Standing {
 }
 
 impl Standing {
+    /// Its name in the status.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Awake => "awake",
+            Self::Idle => "idle",
+            Self::Drained { .. } => "drained",
+        }
+    }
+
     /// Whether its owner closes it up to a proposal.
     pub(crate) fn follows(self) -> bool {
         self != Self::Awake

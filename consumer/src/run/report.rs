@@ -45,20 +45,21 @@ impl Run<'_> {
     }
 
     pub(super) fn summary(&self, ended: Until) -> Summary {
+        Summary { ended, progress: self.progress(Instant::now()), tables: self.table_summaries() }
+    }
+
+    /// What this member has written, in the order of the configuration.
+    pub(super) fn table_summaries(&self) -> Vec<TableSummary> {
         let tables = self.config.tables.iter().map(|table| &table.name);
         let names = tables.chain(self.config.archives.iter().map(|archive| &archive.name));
-        Summary {
-            ended,
-            progress: self.progress(Instant::now()),
-            tables: names
-                .zip(self.written())
-                .map(|(name, w)| TableSummary {
-                    table: name.clone(),
-                    objects: w.objects,
-                    rows: w.rows,
-                    objects_found: w.found,
-                })
-                .collect(),
-        }
+        names
+            .zip(self.written())
+            .map(|(name, w)| TableSummary {
+                table: name.clone(),
+                objects: w.objects,
+                rows: w.rows,
+                objects_found: w.found,
+            })
+            .collect()
     }
 }
