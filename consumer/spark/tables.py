@@ -20,6 +20,7 @@ SCHEMA = """
 """
 FUTURE_TOLERANCE = "INTERVAL 10 MINUTES"
 SMILE = ":)"
+TABLES = ("city_activity", "happiest_hashtags")
 
 
 def arguments():
@@ -35,6 +36,7 @@ def arguments():
         "--once", action="store_true",
         help="read what the topic holds, write every window, and end; else windows are written as they close",
     )
+    parser.add_argument("--table", choices=TABLES, action="append", help="one of them (all)")
     parser.add_argument("--records-per-batch", type=int, default=50_000, help="(%(default)s)")
     return parser.parse_args()
 
@@ -131,10 +133,12 @@ def main():
     builder = builder.config("spark.sql.parquet.outputTimestampType", "TIMESTAMP_MICROS")
     spark = builder.getOrCreate()
     events = read(spark, args).withWatermark("time", args.delay)
-    queries = [
-        write("city_activity", city_activity(events, args), lambda table, _: table, args),
-        write("happiest_hashtags", happiest_hashtags(events, args), first_of_each_window, args),
-    ]
+    queries = []
+    for name in args.table or TABLES:
+        if name == "city_activity":
+            queries.append(write(name, city_activity(events, args), lambda table, _: table, args))
+        else:
+            queries.append(write(name, happiest_hashtags(events, args), first_of_each_window, args))
     for query in queries:
         query.awaitTermination()
     spark.stop()

@@ -20,6 +20,7 @@
 //! | [`s3`] | an object store, by another project or in memory |
 //! | [`store_faults`] | the network before an object store: slow, failing, ambiguous |
 //! | [`python`] | programs in Python, installed once |
+//! | [`spark`] | Spark with its connector for Kafka |
 //! | [`children`] | other processes, started beside a mock cluster |
 //! | [`samples`] | recordings of real streams, where they are at hand |
 //!
@@ -47,6 +48,7 @@ pub mod s3;
 pub mod samples;
 pub mod services;
 mod shared;
+pub mod spark;
 pub mod store_faults;
 pub mod tweets;
 pub mod upstream;

@@ -86,7 +86,7 @@ impl Venv {
 }
 
 /// The target folder that this program was built into.
-fn target_dir() -> PathBuf {
+pub(crate) fn target_dir() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let target = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
     let fallback = || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target");
@@ -94,7 +94,7 @@ fn target_dir() -> PathBuf {
 }
 
 /// Makes `dir` and locks it against other processes until the file is dropped.
-fn lock(dir: &Path) -> Result<std::fs::File, Error> {
+pub(crate) fn lock(dir: &Path) -> Result<std::fs::File, Error> {
     let failed = |action, path: &Path| {
         let path = path.to_owned();
         move |source| Error::File { action, path, source }

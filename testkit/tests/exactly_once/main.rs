@@ -11,6 +11,8 @@
 //! SPILLWAY_EXACTLY_ONCE_JOBS=4       # so many runs at a time, on one cluster and one store; 1 by default
 //! SPILLWAY_EXACTLY_ONCE_STRICT=1     # a member that ends by itself is a failure; else it is started again
 //! SPILLWAY_EXACTLY_ONCE_QUICK=1      # librdkafka's mock cluster and a store in memory: no Java, no moto
+//! # The job in consumer/spark/ on the same topic; needs a JDK of version 17 or 21:
+//! cargo test -p spillway-testkit --test exactly_once --features kafka -- --ignored spark --nocapture
 //! ```
 //!
 //! A member that ends by itself when the store is away for long is started again, as a service manager does;
@@ -55,6 +57,7 @@ fn the_tables_are_those_of_a_batch_whatever_happens() {
 }
 
 #[test]
+#[ignore = "fetches Spark, 430 MB, once; its command is above"]
 fn spark_makes_the_same_tables() {
     let _alone = CLUSTER.lock().unwrap_or_else(PoisonError::into_inner);
     if let Err(error) = spark::compare_with_spark() {

@@ -2,12 +2,12 @@
 //! the recount are equal, row by row. Spark decides by batches which events are late, so here none is.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use spillway_testkit::children;
 use spillway_testkit::oracle::windows::{Definition, Record, Rules, Table, compare};
 use spillway_testkit::python::Venv;
+use spillway_testkit::spark::Spark;
 
 use crate::judge::{download, read_topic};
 use crate::load::Load;
@@ -19,8 +19,6 @@ use crate::{Outcome, say};
 
 const TOPIC: &str = "events-for-spark";
 const SEED: u64 = 5;
-/// As README.md says.
-const SPARK: &str = "4.0.0";
 const TOP: u32 = 10;
 const DRAIN_WITHIN: Duration = Duration::from_secs(120);
 const WINDOW: Duration = Duration::from_secs(300);
@@ -34,13 +32,16 @@ pub(crate) fn compare_with_spark() -> Outcome {
     run_spark(&world.bootstrap(), dir.path(), &theirs)?;
     let cities = table("city_activity", Definition::CityActivity);
     let hashtags = table("happiest_hashtags", Definition::HappiestHashtags { top: TOP });
-    expect(&records, std::slice::from_ref(&cities), &ours.join("tables"), dir.path())?;
-    expect(&records, &[cities, hashtags], &theirs, dir.path())?;
+    let tables = [cities, hashtags];
+    expect(&records, &tables, &ours.join("tables"), dir.path())?;
+    expect(&records, &tables, &theirs, dir.path())?;
     // And with each other, by the program that the README names.
     let program = std::fs::read_to_string(published("compare.py"))?;
-    let both = [ours.join("tables/city_activity"), theirs.join("city_activity")];
-    let said = Venv::get("duckdb", &["duckdb==2.0.0"])?.run(&program, &[&both[0], &both[1]])?;
-    say(&String::from_utf8_lossy(&said));
+    let duckdb = Venv::get("duckdb", &["duckdb==2.0.0"])?;
+    for Table { name, .. } in &tables {
+        let said = duckdb.run(&program, &[&ours.join("tables").join(name), &theirs.join(name)])?;
+        say(&format!("{name}, ours and Spark's: {}", String::from_utf8_lossy(&said).trim()));
+    }
     Ok(())
 }
 
@@ -79,19 +80,13 @@ fn consume(world: &World, dir: &Path, tables: &Path) -> Outcome {
 }
 
 fn run_spark(bootstrap: &str, dir: &Path, out: &Path) -> Outcome {
-    let venv = Venv::get("pyspark", &[&format!("pyspark=={SPARK}")])?;
-    let mut command = Command::new(venv.python().with_file_name("spark-submit"));
-    command.env("PYSPARK_PYTHON", venv.python()).env("SPARK_LOCAL_IP", "127.0.0.1").env_remove("SPARK_HOME");
-    command.args(["--master", "local[2]", "--driver-memory", "1g", "--packages"]);
-    command.arg(format!("org.apache.spark:spark-sql-kafka-0-10_2.13:{SPARK}"));
-    for setting in ["spark.ui.enabled=false", "spark.sql.shuffle.partitions=4"] {
-        command.args(["--conf", setting]);
-    }
+    let mut command = Spark::get()?.submit(2);
+    command.args(["--driver-memory", "1g", "--conf", "spark.sql.shuffle.partitions=4"]);
     command.arg(published("tables.py")).args(["--brokers", bootstrap, "--topic", TOPIC, "--once"]);
     // Several batches: state is kept from one to the next.
     command.args(["--records-per-batch", "1500", "--top", &TOP.to_string()]);
     command.arg("--out").arg(out).arg("--checkpoint").arg(dir.join("spark-state"));
-    let output = children::output(command.stdin(Stdio::null()))?;
+    let output = children::output(&mut command)?;
     if output.status.success() {
         return Ok(());
     }
