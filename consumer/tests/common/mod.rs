@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -112,7 +113,13 @@ impl Rig {
     pub(crate) fn start(&self, config: Config) -> Running {
         let control = Control::new();
         let inner = control.clone();
-        Running { control, thread: std::thread::spawn(move || run(config, &inner)) }
+        let (ended, end) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let outcome = run(config, &inner);
+            // A test that has given up does not listen.
+            let _ = ended.send(outcome);
+        });
+        Running { control, thread, end }
     }
 
     pub(crate) fn store(&self) -> &Path {
@@ -123,7 +130,8 @@ impl Rig {
 /// A run in the background.
 pub(crate) struct Running {
     pub(crate) control: Control,
-    thread: JoinHandle<Result<Summary, Error>>,
+    thread: JoinHandle<()>,
+    end: Receiver<Result<Summary, Error>>,
 }
 
 impl Running {
@@ -146,7 +154,12 @@ impl Running {
     }
 
     pub(crate) fn end(self) -> Result<Summary, Error> {
-        self.thread.join().unwrap()
+        let outcome = match self.end.recv_timeout(PATIENCE) {
+            Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:?}", self.control.progress()),
+            outcome => outcome,
+        };
+        self.thread.join().unwrap();
+        outcome.unwrap()
     }
 }
 

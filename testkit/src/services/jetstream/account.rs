@@ -22,7 +22,7 @@ impl Jetstream {
         History {
             records: state.log.events().iter().map(Into::into).collect(),
             sessions: streams.map(session).collect(),
-            resumable: true,
+            resumable: self.resumable,
         }
     }
 

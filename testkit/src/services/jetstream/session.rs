@@ -70,8 +70,8 @@ impl Session {
         }
     }
 
-    /// Streams until the connection ends, and says why it did.
-    pub(super) async fn run(mut self, head: &[u8]) -> End {
+    /// Streams until it ends, and says why it did.
+    pub(super) async fn run(&mut self, head: &[u8]) -> End {
         if let Err(end) = self.write(head).await.1 {
             return end;
         }
@@ -84,6 +84,22 @@ impl Session {
             };
             if let Err(end) = outcome {
                 return end;
+            }
+        }
+    }
+
+    /// Lets a client whose stream has ended in order read all of it, as servers do: to close a socket on which
+    /// its pongs lie unread would be a reset.
+    pub(super) async fn linger(mut self, end: End) {
+        if !matches!(end, End::Fault(kind) if kind != Kind::Reset) {
+            return;
+        }
+        while !self.shared.lock().is_stopping {
+            tokio::select! {
+                frame = self.client.next() => if !matches!(frame, Ok(Some(_))) {
+                    return;
+                },
+                _ = self.script.changed() => {}
             }
         }
     }
@@ -203,7 +219,22 @@ impl Session {
                 return Err(End::Stopped);
             }
         }
-        Ok(())
+        self.hear().await
+    }
+
+    /// What the client has said meanwhile. One that has left must not be served what it cannot read: the
+    /// operating system would take it, and the next fault would end a stream that has no reader.
+    async fn hear(&mut self) -> Result<(), End> {
+        loop {
+            let frame = tokio::select! {
+                biased;
+                frame = self.client.next() => frame,
+                () = std::future::ready(()) => return Ok(()),
+            };
+            if let Some(end) = heard(&self.shared, self.index, &frame) {
+                return Err(end);
+            }
+        }
     }
 
     async fn repeat(&mut self, events: usize) -> Result<(), End> {
