@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -113,7 +113,7 @@ impl Rig {
     pub(crate) fn start(&self, config: Config) -> Running {
         let control = Control::new();
         let inner = control.clone();
-        let (ended, end) = std::sync::mpsc::channel();
+        let (ended, end) = bounded(1);
         let thread = std::thread::spawn(move || {
             let outcome = run(config, &inner);
             // A test that has given up does not listen.

@@ -17,6 +17,7 @@ impl Jetstream {
                 unended: None,
                 may_lose: end.is_some_and(may_lose),
                 torn: end.map_or(Torn::No, torn),
+                end: format!("{:?}", connection.ended),
             }
         };
         History {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -76,7 +77,11 @@ impl Session {
             return end;
         }
         loop {
-            let outcome = match self.plan(Instant::now()) {
+            let step = self.plan(Instant::now());
+            if self.has_left() {
+                return End::ClientGone;
+            }
+            let outcome = match step {
                 Step::Send(wire, ends) => self.send(&wire, &ends).await,
                 Step::Wait(time) => self.wait(time).await,
                 Step::Fault(kind) => self.fault(kind).await,
@@ -86,6 +91,17 @@ impl Session {
                 return end;
             }
         }
+    }
+
+    /// Whether the client has closed its end. One that has must not be served what it cannot read: the operating
+    /// system would take it, and the next fault would end a stream that has no reader. The system is asked, since
+    /// the runtime may not have looked since this thread was busy with something else, as a large event.
+    fn has_left(&self) -> bool {
+        let socket: &TcpStream = self.writer.as_ref();
+        let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
+        let left = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        // What cannot be asked is seen by the next write.
+        poll(&mut asked, Some(&Timespec::default())).is_ok() && asked[0].revents().intersects(left)
     }
 
     /// Lets a client whose stream has ended in order read all of it, as servers do: to close a socket on which
@@ -219,22 +235,7 @@ impl Session {
                 return Err(End::Stopped);
             }
         }
-        self.hear().await
-    }
-
-    /// What the client has said meanwhile. One that has left must not be served what it cannot read: the
-    /// operating system would take it, and the next fault would end a stream that has no reader.
-    async fn hear(&mut self) -> Result<(), End> {
-        loop {
-            let frame = tokio::select! {
-                biased;
-                frame = self.client.next() => frame,
-                () = std::future::ready(()) => return Ok(()),
-            };
-            if let Some(end) = heard(&self.shared, self.index, &frame) {
-                return Err(end);
-            }
-        }
+        Ok(())
     }
 
     async fn repeat(&mut self, events: usize) -> Result<(), End> {
