@@ -26,7 +26,8 @@ impl fmt::Debug for dyn Io {
 /// A stream that notes its bytes. Time is noted here, not where messages are whole: a long message over
 /// a slow line is no silence.
 ///
-/// Writing never fails; the reason why it cannot be done is given by reading, once nothing is left to read.
+/// Writing never fails. Why it cannot be done is told by reading, where that would have to wait for more; an end of
+/// its own that reading has comes first.
 #[derive(Debug)]
 pub(crate) struct Metered<S> {
     inner: S,
@@ -58,13 +59,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        match (Pin::new(&mut self.inner).poll_read(cx, buf), self.unwritable.take()) {
-            (Poll::Pending, Some(error)) => return Poll::Ready(Err(error)),
-            (outcome, unwritable) => {
-                self.unwritable = unwritable;
-                ready!(outcome)?;
-            }
+        let outcome = Pin::new(&mut self.inner).poll_read(cx, buf);
+        if outcome.is_pending()
+            && let Some(error) = self.unwritable.take()
+        {
+            return Poll::Ready(Err(error));
         }
+        ready!(outcome)?;
         let read = buf.filled().len() - before;
         if read > 0 {
             self.bytes += read as u64;
