@@ -65,7 +65,7 @@ pub enum Again {
 type Started = (Box<dyn Fake>, BTreeMap<&'static str, usize>);
 
 /// All of them.
-pub static PRESETS: [Preset; 7] = [
+pub static PRESETS: [Preset; 8] = [
     Preset {
         name: "x_filtered_stream",
         service: "x_filtered_stream",
@@ -127,7 +127,19 @@ pub static PRESETS: [Preset; 7] = [
         config: "reconnect_max = '1s'\n",
         again: Again::Place,
         record_max: USUAL_MAX,
-        start: Weather::jetstream,
+        start: |weather| weather.jetstream(jetstream::Options::default()),
+    },
+    // The same events over a WebSocket that is asked for nothing: no place to go on from. Every event has a time of
+    // its own, but only commits have keys.
+    Preset {
+        name: "websocket",
+        service: "websocket",
+        config: "reconnect_max = '1s'\nid = '/time_us'\ntime = '/time_us'\n",
+        again: Again::Nothing,
+        record_max: USUAL_MAX,
+        start: |weather| {
+            weather.jetstream(jetstream::Options { resumable: false, jitter_us: 0, ..Default::default() })
+        },
     },
     // EventStreams gives lines, too; they have no ids, so nothing can be resumed by them.
     Preset {
@@ -165,7 +177,7 @@ impl Weather {
     }
 
     /// A Jetstream with as many faults, of its own kinds.
-    fn jetstream(&self) -> Result<Started, StartError> {
+    fn jetstream(&self, more: jetstream::Options) -> Result<Started, StartError> {
         let usual = Measure::default();
         let mut faults = jetstream::random(self.seed, self.faults.0.len(), APART, usual.stall);
         for fault in &mut faults {
@@ -182,7 +194,7 @@ impl Weather {
             seed: self.seed,
             faults,
             ping_every: Some(KEEP_ALIVE),
-            ..jetstream::Options::default()
+            ..more
         };
         Ok((Box::new(Jetstream::start(options)?), tally))
     }

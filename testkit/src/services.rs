@@ -189,6 +189,7 @@ impl Service {
                 served: connection.served.clone(),
                 unended: connection.unended,
                 may_lose: end.is_some_and(End::may_lose),
+                end: format!("{end:?}"),
                 torn: end.map_or(Torn::No, |end| end.torn(connection.gzip)),
             }
         };

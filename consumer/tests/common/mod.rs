@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use rdkafka::ClientConfig;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -114,7 +115,13 @@ impl Rig {
     pub(crate) fn start(&self, config: Config) -> Running {
         let control = Control::new();
         let inner = control.clone();
-        Running { control, thread: std::thread::spawn(move || run(config, &inner)) }
+        let (ended, end) = bounded(1);
+        let thread = std::thread::spawn(move || {
+            let outcome = run(config, &inner);
+            // A test that has given up does not listen.
+            let _ = ended.send(outcome);
+        });
+        Running { control, thread, end }
     }
 
     pub(crate) fn store(&self) -> &Path {
@@ -125,7 +132,8 @@ impl Rig {
 /// A run in the background.
 pub(crate) struct Running {
     pub(crate) control: Control,
-    thread: JoinHandle<Result<Summary, Error>>,
+    thread: JoinHandle<()>,
+    end: Receiver<Result<Summary, Error>>,
 }
 
 impl Running {
@@ -148,7 +156,12 @@ impl Running {
     }
 
     pub(crate) fn end(self) -> Result<Summary, Error> {
-        self.thread.join().unwrap()
+        let outcome = match self.end.recv_timeout(PATIENCE) {
+            Err(RecvTimeoutError::Timeout) => panic!("it does not end: {:?}", self.control.progress()),
+            outcome => outcome,
+        };
+        self.thread.join().unwrap();
+        outcome.unwrap()
     }
 }
 

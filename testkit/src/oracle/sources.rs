@@ -43,6 +43,8 @@ pub struct Session {
     pub may_lose: bool,
     /// Whether it ended in the middle of a record.
     pub torn: Torn,
+    /// How it ended, for people.
+    pub end: String,
 }
 
 impl Session {

@@ -89,6 +89,9 @@ pub struct Options {
     pub dictionary: Vec<u8>,
     /// The bearer token that a client must present.
     pub token: Option<String>,
+    /// Whether clients ask for what they missed. Else it is any WebSocket, and what is published while nobody
+    /// listens is missed.
+    pub resumable: bool,
 }
 
 impl Default for Options {
@@ -108,6 +111,7 @@ impl Default for Options {
             ping_every: None,
             dictionary: DICTIONARY.to_vec(),
             token: None,
+            resumable: true,
         }
     }
 }
@@ -140,6 +144,7 @@ impl Shape {
 pub struct Jetstream {
     shared: Arc<Shared<State>>,
     host: Host,
+    resumable: bool,
 }
 
 impl std::fmt::Debug for Jetstream {
@@ -156,11 +161,11 @@ impl Jetstream {
     pub fn start(options: Options) -> Result<Self, StartError> {
         let shared = Arc::new(Shared::new(State::new(Log::new(&options), options.faults.clone())));
         let listen = options.listen;
-        let Options { piece, ping_every, dictionary, token, .. } = options;
+        let Options { piece, ping_every, dictionary, token, resumable, .. } = options;
         let shape = Arc::new(Shape { piece, ping_every, dictionary, token });
         let server = Arc::new(Server { shared: Arc::clone(&shared), shape });
         let host = Host::start(listen, "fake-jetstream", move |socket| Arc::clone(&server).serve(socket))?;
-        Ok(Self { shared, host })
+        Ok(Self { shared, host, resumable })
     }
 
     /// The address of the stream.
@@ -267,9 +272,10 @@ impl Server {
         self.until(|state| state.is_stopping || !state.is_stalled).await;
         match self.register(&request) {
             Ok((filter, head, index, at)) => {
-                let session = Session::new(&self.shared, &self.shape, filter, socket, index, at);
+                let mut session = Session::new(&self.shared, &self.shape, filter, socket, index, at);
                 let end = session.run(&head).await;
                 self.shared.progress(|state| state.connections[index].ended = Some((Instant::now(), end)));
+                session.linger(end).await;
             }
             Err(refusal) => {
                 let wait = refusal.retry_after_s.map(|s| ("retry-after".to_owned(), s.to_string()));

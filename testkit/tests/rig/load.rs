@@ -19,6 +19,11 @@ use spillway_testkit::upstream::{Feed, Options, Upstream};
 const RATE: u64 = 1_500;
 /// Longest pad of a record in bytes.
 const PAD: usize = 440;
+/// How many lines the file may be ahead of what has been read from Kafka: the mock keeps 5 MiB a partition, and on
+/// a slow machine a file that grows by the clock alone is a backlog that it forgets before it is read.
+const AHEAD: u64 = 8_000;
+/// As many new lines there are at least after each interruption, even if nothing reaches Kafka.
+const AT_LEAST: u64 = 1_000;
 /// Between two writes to the file.
 const FILE_STEP: Duration = Duration::from_millis(10);
 
@@ -66,6 +71,7 @@ impl Stream {
 pub struct Lines {
     path: PathBuf,
     written: Arc<AtomicU64>,
+    allowed: Arc<AtomicU64>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<Vec<u64>>>,
 }
@@ -75,12 +81,13 @@ impl Lines {
         let path = dir.join("events.ndjson");
         let mut file = File::create(&path).unwrap();
         let (written, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
-        let (count, end) = (Arc::clone(&written), Arc::clone(&stop));
+        let allowed = Arc::new(AtomicU64::new(AHEAD));
+        let (count, end, limit) = (Arc::clone(&written), Arc::clone(&stop), Arc::clone(&allowed));
         let thread = std::thread::spawn(move || {
             let (mut rng, mut hashes, began) = (Rng::new(seed), Vec::new(), Instant::now());
             while !end.load(Ordering::Acquire) {
                 let due = u64::try_from(began.elapsed().as_millis()).unwrap() * RATE / 1_000;
-                while (hashes.len() as u64) < due {
+                while (hashes.len() as u64) < due.min(limit.load(Ordering::Acquire)) {
                     let line = line(hashes.len() as u64 + 1, PAD, &mut rng);
                     hashes.push(spillway_testkit::hash(&line));
                     // In two writes, so that a reader sees torn lines too.
@@ -94,7 +101,7 @@ impl Lines {
             }
             hashes
         });
-        Self { path, written, stop, thread: Some(thread) }
+        Self { path, written, allowed, stop, thread: Some(thread) }
     }
 
     pub fn source(&self) -> String {
@@ -103,6 +110,11 @@ impl Lines {
 
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// Lets the file grow on, `seen` records having been read from Kafka.
+    pub fn allow(&self, seen: u64) {
+        self.allowed.fetch_max((seen + AHEAD).max(self.written() + AT_LEAST), Ordering::AcqRel);
     }
 
     /// Ends the writing; the hashes of all lines, in order.

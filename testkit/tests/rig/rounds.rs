@@ -55,6 +55,9 @@ impl Rounds<'_> {
         let mut promised: Vec<u64> = Vec::new();
         for round in 0..rounds {
             let before = self.connections();
+            if let Input::File(lines) = &self.input {
+                lines.allow(cluster.reader.records());
+            }
             let daemon = Daemon::start(self.dir, &text);
             figures.without_kafka += u64::from(self.trouble(&cluster));
             let spooled = self.work(&daemon);

@@ -95,7 +95,7 @@ impl Case<'_> {
             }
         };
         let Verdict { lost, torn, messages, foreign, .. } = &verdict;
-        unless(lost.is_empty(), format!("lost: {lost:?}"));
+        unless(lost.is_empty(), format!("lost: {lost:?}; {}", self.server_of(lost)));
         unless(torn.is_empty(), format!("torn records arrived: {torn:?}"));
         unless(foreign.is_empty(), format!("{} payloads are no records of the service", foreign.len()));
         unless(messages.is_empty(), format!("messages or too long records arrived as data: {messages:?}"));
@@ -114,6 +114,21 @@ impl Case<'_> {
         }
         wrong.extend(self.gaps(&verdict));
         (verdict, wrong)
+    }
+
+    /// The streams that served the first of these, for people.
+    fn server_of(&self, numbers: &[u64]) -> String {
+        let served =
+            |session: &&Session| numbers.first().is_some_and(|number| session.served.contains(number));
+        let described = |session: &Session| {
+            let Session { from, served, end, .. } = session;
+            format!(
+                "a stream from {from} served {} up to {:?} and ended with {end}",
+                served.len(),
+                served.last()
+            )
+        };
+        self.history.sessions.iter().filter(served).map(described).collect::<Vec<_>>().join("; ")
     }
 
     /// The missing spans, if what is reported of them is not exactly so.

@@ -17,12 +17,13 @@ impl Jetstream {
                 unended: None,
                 may_lose: end.is_some_and(may_lose),
                 torn: end.map_or(Torn::No, torn),
+                end: format!("{:?}", connection.ended),
             }
         };
         History {
             records: state.log.events().iter().map(Into::into).collect(),
             sessions: streams.map(session).collect(),
-            resumable: true,
+            resumable: self.resumable,
         }
     }
 

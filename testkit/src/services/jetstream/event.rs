@@ -88,7 +88,7 @@ fn commit(
         r#""operation":"{operation}","collection":"{collection}","rkey":"{rkey}","record":{{"$type":"{collection}","createdAt":"2026-07-04T14:38:08.999Z","langs":["en"],"text":""#
     );
     match size {
-        Some(size) => json.extend(std::iter::repeat_n('x', size.saturating_sub(json.len()))),
+        Some(size) => json.push_str(&"x".repeat(size.saturating_sub(json.len()))),
         None => (0..5 + rng.below(40)).for_each(|_| json.extend([rng.pick(&WORDS), " "])),
     }
     let cid = tid(rng.next_u64() >> 1, 13).repeat(4);

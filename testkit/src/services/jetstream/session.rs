@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -70,13 +71,17 @@ impl Session {
         }
     }
 
-    /// Streams until the connection ends, and says why it did.
-    pub(super) async fn run(mut self, head: &[u8]) -> End {
+    /// Streams until it ends, and says why it did.
+    pub(super) async fn run(&mut self, head: &[u8]) -> End {
         if let Err(end) = self.write(head).await.1 {
             return end;
         }
         loop {
-            let outcome = match self.plan(Instant::now()) {
+            let step = self.plan(Instant::now());
+            if self.has_left() {
+                return End::ClientGone;
+            }
+            let outcome = match step {
                 Step::Send(wire, ends) => self.send(&wire, &ends).await,
                 Step::Wait(time) => self.wait(time).await,
                 Step::Fault(kind) => self.fault(kind).await,
@@ -84,6 +89,33 @@ impl Session {
             };
             if let Err(end) = outcome {
                 return end;
+            }
+        }
+    }
+
+    /// Whether the client has closed its end. One that has must not be served what it cannot read: the operating
+    /// system would take it, and the next fault would end a stream that has no reader. The system is asked, since
+    /// the runtime may not have looked since this thread was busy with something else, as a large event.
+    fn has_left(&self) -> bool {
+        let socket: &TcpStream = self.writer.as_ref();
+        let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
+        let left = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        // What cannot be asked is seen by the next write.
+        poll(&mut asked, Some(&Timespec::default())).is_ok() && asked[0].revents().intersects(left)
+    }
+
+    /// Lets a client whose stream has ended in order read all of it, as servers do: to close a socket on which
+    /// its pongs lie unread would be a reset.
+    pub(super) async fn linger(mut self, end: End) {
+        if !matches!(end, End::Fault(kind) if kind != Kind::Reset) {
+            return;
+        }
+        while !self.shared.lock().is_stopping {
+            tokio::select! {
+                frame = self.client.next() => if !matches!(frame, Ok(Some(_))) {
+                    return;
+                },
+                _ = self.script.changed() => {}
             }
         }
     }
