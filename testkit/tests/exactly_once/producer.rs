@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 
@@ -36,7 +37,7 @@ impl Producer {
                 let header = Header { key: "spillway-id", value: Some(id) };
                 message = message.headers(OwnedHeaders::new().insert(header));
             }
-            self.client.send(message).map_err(|(error, _)| error)?;
+            self.enqueue(message)?;
         }
         // A flush would wait 100 ms at least.
         let deadline = Instant::now() + FLUSH_TIMEOUT;
@@ -48,4 +49,24 @@ impl Producer {
         }
         Ok(())
     }
+
+    /// A partition that was just added is unknown until the metadata are asked for again: till then it is
+    /// tried again.
+    fn enqueue(&self, mut message: BaseRecord<'_, (), [u8]>) -> Outcome {
+        let deadline = Instant::now() + FLUSH_TIMEOUT;
+        loop {
+            match self.client.send(message) {
+                Ok(()) => return Ok(()),
+                Err((error, refused)) if is_unknown_partition(&error) && Instant::now() < deadline => {
+                    self.client.poll(Duration::from_millis(10));
+                    message = refused;
+                }
+                Err((error, _)) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+fn is_unknown_partition(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnknownPartition)
 }
