@@ -45,9 +45,15 @@ impl Producer {
             if Instant::now() > deadline {
                 return Err("the cluster does not take records".into());
             }
-            self.client.poll(Duration::from_millis(1));
+            self.wait();
         }
         Ok(())
+    }
+
+    /// For a millisecond. The client's own wait spins in its last millisecond, which is all of this one.
+    fn wait(&self) {
+        self.client.poll(Duration::ZERO);
+        std::thread::sleep(Duration::from_millis(1));
     }
 
     /// A partition that was just added is unknown until the metadata are asked for again: till then it is
@@ -58,7 +64,7 @@ impl Producer {
             match self.client.send(message) {
                 Ok(()) => return Ok(()),
                 Err((error, refused)) if is_unknown_partition(&error) && Instant::now() < deadline => {
-                    self.client.poll(Duration::from_millis(10));
+                    self.wait();
                     message = refused;
                 }
                 Err((error, _)) => return Err(error.into()),
