@@ -15,6 +15,7 @@ Examples:
   spillway-demo --order fresh                     new records overtake the backlog
   spillway-demo --journal always                  every record is on disk before it is sent
   spillway-demo --input recording.ndjson          a recording of X's stream instead of made-up posts
+  spillway-demo --records 15000 --keep            Kafka stays up afterwards, for spillway-consumer rebuild
 
 Exit codes: 0 nothing lost and every window right; 1 not so, or the run failed; 64 wrong usage;
 73 the folder cannot be used.";
@@ -48,6 +49,10 @@ pub(crate) struct Args {
     /// there is replaced; a folder with anything else in it is refused.
     #[arg(long, value_name = "DIR", default_value = "spillway-demo-out")]
     pub(crate) out: PathBuf,
+
+    /// Keep Kafka up after the report, until Enter is pressed or the input ends: for further commands.
+    #[arg(long)]
+    pub(crate) keep: bool,
 
     /// The order in which Kafka gets records after an outage.
     #[arg(long, value_enum, default_value_t = Order::Arrival)]

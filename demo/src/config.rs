@@ -94,7 +94,11 @@ pub(crate) fn consumer(
          window = \"5m\"\n\
          group_by = [\"place\"]\n\
          filter = {{ place_type = \"city\" }}\n\
-         metrics = [\"events\", \"reposts\", \"referencing\", \"unique_actors\"]\n",
+         metrics = [\"events\", \"reposts\", \"referencing\", \"unique_actors\"]\n\n\
+         [[table]]\n\
+         preset = \"happiest_hashtags\"     # the 10 hashtags with the most :), hour by hour\n\n\
+         [[table]]\n\
+         preset = \"sentiment_extremes\"    # sentiment, the most positive and negative post, in 5 minutes\n",
         file = folder.consumer_config().display(),
         brokers = quoted(brokers),
         delay = delay(args.order, input).as_secs(),
@@ -161,7 +165,8 @@ mod tests {
                 daemon(&args, &folder, "http://127.0.0.1:1/2/tweets/search/stream", "127.0.0.1:2").unwrap();
             assert_eq!(config.spool.dir, folder.spool());
             let config = consumer(&args, &folder, &input(6, 3606), "127.0.0.1:2").unwrap();
-            assert_eq!(config.tables.len(), 2);
+            let tables: Vec<&str> = config.tables.iter().map(|table| &*table.name).collect();
+            assert_eq!(tables, ["activity", "city_activity", "happiest_hashtags", "sentiment_extremes"]);
         }
     }
 

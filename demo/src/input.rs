@@ -7,15 +7,18 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use spillway_testkit::oracle::{Dedup, Recount, Sent};
+use spillway_testkit::oracle::{Dedup, Kind, Recount, Sent};
 use spillway_testkit::tweets::{self, Generator};
 use spillway_testkit::upstream::{Feed, Tap};
 
 use crate::args::Args;
 use crate::error::Error;
+use crate::posts::Posts;
 
-/// The length of the tables' windows.
+/// The length of the windows of most tables.
 pub(crate) const WINDOW: Duration = Duration::from_secs(300);
+/// The length of the windows of `happiest_hashtags`.
+pub(crate) const HOUR: Duration = Duration::from_secs(3_600);
 /// Made-up posts are spread over this much event time: a dozen windows.
 const SPAN: Duration = Duration::from_secs(3600);
 /// The last made-up post is this old, so that none is from the future.
@@ -96,6 +99,7 @@ pub(crate) struct Served {
     pub(crate) sent: Vec<Sent>,
     pub(crate) bytes: u64,
     pub(crate) recount: Recount,
+    pub(crate) posts: Posts,
 }
 
 /// Shared with the upstream's thread.
@@ -108,6 +112,7 @@ impl Ledger {
             sent: Vec::new(),
             bytes: 0,
             recount: Recount::new(WINDOW, Dedup::ById),
+            posts: Posts::default(),
         })))
     }
 
@@ -117,7 +122,9 @@ impl Ledger {
         Box::new(move |line| {
             let mut served = ledger.lock();
             served.bytes += line.len() as u64;
-            served.recount.add(line);
+            if served.recount.add(line) == Kind::Event {
+                served.posts.add(line);
+            }
             served.sent.push(Sent::of(line));
         })
     }

@@ -14,8 +14,10 @@ mod facts;
 mod folder;
 mod input;
 mod paint;
+mod posts;
 mod report;
 mod run;
+mod sentiment;
 mod services;
 mod story;
 mod tables;
@@ -55,10 +57,16 @@ fn main() -> ExitCode {
 
 /// Runs the demo and reports; whether it passed.
 fn show(args: &Args, paint: Paint) -> Result<bool, Error> {
-    let (report, folder) = run::run(args, paint)?;
+    let (report, folder, cluster) = run::run(args, paint)?;
     report.write(&folder)?;
     let text = report.text(&folder, paint);
     // A reader that has gone away changes nothing about the result.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut out = std::io::stdout();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if args.keep {
+        // Nobody there to press it is as good as pressed.
+        let _ = std::io::stdin().read_line(&mut String::new());
+    }
+    drop(cluster);
     Ok(report.passed())
 }

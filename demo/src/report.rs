@@ -1,6 +1,7 @@
 //! The result: what failed, if anything, as text for people and as JSON for programs.
 
 mod json;
+mod next;
 mod text;
 
 use std::path::PathBuf;
@@ -16,10 +17,10 @@ use crate::paint::Paint;
 use crate::services::Ended;
 use crate::story::Timeline;
 use crate::tables::Tables;
-use crate::top::{self, City, Window};
+use crate::top::{self, City, HappyHour, Outstanding, Window};
 use crate::verify::{Difference, Verified};
 
-/// How many cities and windows are shown.
+/// How many cities, windows and hashtags are shown.
 const TOP: usize = 8;
 
 /// What was seen while it ran.
@@ -71,10 +72,17 @@ pub(crate) struct Report {
     pub(crate) quarantined: u64,
     pub(crate) late: u64,
     pub(crate) files: usize,
+    /// Rows that are counted again, and those of `sentiment_extremes`, which are held against what was sent.
     pub(crate) rows: usize,
+    pub(crate) rows_fitted: usize,
     pub(crate) differences: Vec<Difference>,
     pub(crate) cities: Vec<City>,
     pub(crate) windows: Vec<Window>,
+    pub(crate) happiest: Option<HappyHour>,
+    /// The most positive and the most negative post.
+    pub(crate) extremes: Option<[Outstanding; 2]>,
+    /// Kafka stays up for further commands.
+    pub(crate) keep: bool,
 }
 
 impl Report {
@@ -121,9 +129,13 @@ impl Report {
             late: consumed.late,
             files: tables.files,
             rows: verified.rows_expected,
+            rows_fitted: verified.rows_fitted,
             differences: verified.differences,
             cities: top::cities(&tables.cities, TOP),
             windows: top::windows(&tables.activity, TOP),
+            happiest: top::happiest(&tables.happiest, TOP),
+            extremes: top::extremes(&tables.sentiment),
+            keep: args.keep,
         }
     }
 

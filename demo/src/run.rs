@@ -8,6 +8,7 @@ use std::time::Duration;
 use spillway_daemon::circuit::State as Breaker;
 use spillway_daemon::health::Change;
 use spillway_service::units::{show_count, show_duration};
+use spillway_testkit::kafka::Mock;
 
 use crate::args::{Args, TRUSTED_RATE_MAX};
 use crate::config;
@@ -30,8 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A cause is cut off after this many characters, so that it fits on a line of a terminal.
 const CAUSE_CHARS: usize = 66;
 
-/// Runs the demo. The report is returned, not yet written.
-pub(crate) fn run(args: &Args, paint: Paint) -> Result<(Report, Folder), Error> {
+/// Runs the demo. The report is returned, not yet written; and the cluster, which still holds the topic.
+pub(crate) fn run(args: &Args, paint: Paint) -> Result<(Report, Folder, Mock), Error> {
     let input = Input::open(args, chrono::Utc::now())?;
     let folder = Folder::claim(&args.out)?;
     log_to_file(&folder)?;
@@ -46,11 +47,11 @@ pub(crate) fn run(args: &Args, paint: Paint) -> Result<(Report, Folder), Error> 
     let mut play = Play::new(args, services, view);
     play.tell()?;
     let (course, services) = play.finish()?;
-    let ended = services.end()?;
+    let (ended, cluster) = services.end()?;
     let served = ledger.lock();
     let tables = Tables::read(&folder.store())?;
     let verified = verify(&served, &ended.topic, &tables);
-    Ok((Report::new(args, course, &served, ended, &tables, verified), folder))
+    Ok((Report::new(args, course, &served, ended, &tables, verified), folder, cluster))
 }
 
 /// What the daemon and the consumer log goes to a file: the terminal shows the story.

@@ -177,15 +177,17 @@ impl Services {
         self.stage.consumer.as_ref().is_none_or(JoinHandle::is_finished)
     }
 
-    /// Ends what is left and returns what everyone has to say.
-    pub(crate) fn end(mut self) -> Result<Ended, Error> {
+    /// Ends what is left but the cluster, and returns what everyone has to say.
+    pub(crate) fn end(mut self) -> Result<(Ended, Mock), Error> {
         let status = self.watch.status();
         let outcome = self.join_daemon()?;
         let consumer = self.stage.join_consumer()?;
         let connections = self.upstream.connections().len();
         self.upstream.stop();
         let complete = self.stage.reader.read_to_end(READ_PATIENCE)?;
-        Ok(Ended { status, outcome, consumer, topic: self.stage.reader.stop(), complete, connections })
+        let Stage { mock, reader, .. } = self.stage;
+        let topic = reader.stop();
+        Ok((Ended { status, outcome, consumer, topic, complete, connections }, mock))
     }
 
     fn join_daemon(&mut self) -> Result<Outcome, Error> {

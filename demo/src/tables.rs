@@ -2,65 +2,143 @@
 //! `tables/<table>/dt=YYYY-MM-DD/*.parquet`. It does not use the consumer's own reader, so that an
 //! error in how the files are written is seen.
 
-use std::fs::File;
-use std::path::{Path, PathBuf};
+mod row;
 
-use arrow_array::{Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
 use chrono::DateTime;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use spillway_testkit::oracle::{ActivityTable, CityTable, Counts};
 
 use crate::error::Error;
-use crate::input::WINDOW;
+use crate::input::{HOUR, WINDOW};
+use crate::posts::HappiestTable;
+use crate::sentiment::{Extreme, Sentiment, SentimentTable};
+use row::Row;
 
 /// What the consumer has written.
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(crate) activity: ActivityTable,
     pub(crate) cities: CityTable,
-    /// Files of both tables.
+    pub(crate) happiest: HappiestTable,
+    pub(crate) sentiment: SentimentTable,
+    /// Files of all tables.
     pub(crate) files: usize,
 }
 
-/// One row of a file.
-struct Row {
-    start: i64,
-    place: Option<String>,
-    counts: Counts,
-}
-
 impl Tables {
-    /// Reads both tables of the store.
+    /// Reads all tables of the store.
     pub(crate) fn read(store: &Path) -> Result<Self, Error> {
-        let mut tables = Self::default();
-        for path in files(&store.join("tables/activity"))? {
-            tables.files += 1;
-            for row in read_file(&path, false)? {
-                if tables.activity.insert(row.start, row.counts).is_some() {
-                    return Err(twice(&path, row.start, None));
-                }
-            }
-        }
-        for path in files(&store.join("tables/city_activity"))? {
-            tables.files += 1;
-            for row in read_file(&path, true)? {
-                let place = row.place.unwrap_or_default();
-                if tables.cities.insert((row.start, place.clone()), row.counts).is_some() {
-                    return Err(twice(&path, row.start, Some(&place)));
-                }
-            }
-        }
-        Ok(tables)
+        let activity = Table { name: "activity", window: WINDOW, group: None }.read(store, counts)?;
+        let cities = Table { name: "city_activity", window: WINDOW, group: Some("place") };
+        let cities = cities.read(store, counts)?;
+        let happiest = Table { name: "happiest_hashtags", window: HOUR, group: Some("tag") };
+        let happiest = happiest.read(store, |row| row.count("smiles"))?;
+        let sentiment = Table { name: "sentiment_extremes", window: WINDOW, group: None };
+        let sentiment = sentiment.read(store, sentiment_of)?;
+        Ok(Self {
+            files: activity.files + cities.files + happiest.files + sentiment.files,
+            activity: activity.without_group().collect(),
+            cities: cities.rows,
+            happiest: happiest.rows,
+            // A window in which no post has a text has a row that counts none.
+            sentiment: sentiment.without_group().filter_map(|(start, row)| Some((start, row?))).collect(),
+        })
     }
 }
 
-fn twice(path: &Path, start: i64, place: Option<&str>) -> Error {
-    let what = format!(
-        "the window {} is there twice{}",
-        time(start),
-        place.map(|p| format!(" for {p}")).unwrap_or_default()
-    );
-    Error::Shape { path: path.to_owned(), what }
+fn counts(row: &Row<'_>) -> Result<Counts, String> {
+    Ok(Counts {
+        events: row.count("events")?,
+        reposts: row.count("reposts")?,
+        referencing: row.count("referencing")?,
+        unique_actors: row.count("unique_actors")?,
+    })
+}
+
+fn sentiment_of(row: &Row<'_>) -> Result<Option<Sentiment>, String> {
+    let count = row.count("sentiment_count")?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let extreme = |name: &str| {
+        Ok::<_, String>(Extreme {
+            polarity: row.real(name)?,
+            id: row.text(&format!("{name}_id"))?,
+            text: row.text(&format!("{name}_text"))?,
+        })
+    };
+    Ok(Some(Sentiment {
+        count,
+        mean: row.real("sentiment_mean")?,
+        min: row.real("sentiment_min")?,
+        max: row.real("sentiment_max")?,
+        positive: extreme("most_positive")?,
+        negative: extreme("most_negative")?,
+    }))
+}
+
+/// How a table is laid out.
+struct Table {
+    name: &'static str,
+    window: Duration,
+    /// The column that it is grouped by.
+    group: Option<&'static str>,
+}
+
+/// What a table holds: by window start and group, which is empty without one.
+struct Found<V> {
+    rows: BTreeMap<(i64, String), V>,
+    files: usize,
+}
+
+impl<V> Found<V> {
+    fn without_group(self) -> impl Iterator<Item = (i64, V)> {
+        self.rows.into_iter().map(|((start, _), value)| (start, value))
+    }
+}
+
+impl Table {
+    fn read<V>(
+        &self,
+        store: &Path,
+        value: impl Fn(&Row<'_>) -> Result<V, String>,
+    ) -> Result<Found<V>, Error> {
+        let files = files(&store.join("tables").join(self.name))?;
+        let mut found = Found { rows: BTreeMap::new(), files: files.len() };
+        for path in files {
+            let shape = |what| Error::Shape { path: path.clone(), what };
+            for batch in row::batches(&path)? {
+                for index in 0..batch.num_rows() {
+                    let row = Row { batch: &batch, index };
+                    let start = row.window(self.window).and_then(|start| of_day(start, &path));
+                    let start = start.map_err(shape)?;
+                    let group = self.group.map_or(Ok(String::new()), |name| row.text(name)).map_err(shape)?;
+                    let value = value(&row).map_err(shape)?;
+                    if found.rows.insert((start, group.clone()), value).is_some() {
+                        return Err(shape(twice(start, &group)));
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The start of a window, which must be of the day whose folder the file is in.
+fn of_day(start: i64, path: &Path) -> Result<i64, String> {
+    let day = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+    let text = time(start);
+    let date = text.split(' ').next().unwrap_or_default();
+    let is_of_day = day.strip_prefix("dt=") == Some(date);
+    is_of_day.then_some(start).ok_or_else(|| format!("the window {text} is not of that day"))
+}
+
+fn twice(start: i64, group: &str) -> String {
+    let of = if group.is_empty() { String::new() } else { format!(" for {group}") };
+    format!("the window {} is there twice{of}", time(start))
 }
 
 /// For people: `2021-06-01 00:35`.
@@ -94,152 +172,5 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     std::fs::read_dir(folder).map_err(failed)?.map(|entry| entry.map(|e| e.path()).map_err(failed)).collect()
 }
 
-fn read_file(path: &Path, with_place: bool) -> Result<Vec<Row>, Error> {
-    let file = File::open(path).map_err(|source| Error::Open { path: path.to_owned(), source })?;
-    let failed = |source| Error::Parquet { path: path.to_owned(), source };
-    let reader =
-        ParquetRecordBatchReaderBuilder::try_new(file).and_then(|builder| builder.build()).map_err(failed)?;
-    let mut rows = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(|error| failed(error.into()))?;
-        rows.extend(
-            read_batch(&batch, with_place).map_err(|what| Error::Shape { path: path.to_owned(), what })?,
-        );
-    }
-    let day = path.parent().and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
-    match rows.iter().find(|row| !day.ends_with(&time(row.start)[..10])) {
-        Some(row) => Err(Error::Shape {
-            path: path.to_owned(),
-            what: format!("the window {} is not of that day", time(row.start)),
-        }),
-        None => Ok(rows),
-    }
-}
-
-fn read_batch(batch: &RecordBatch, with_place: bool) -> Result<Vec<Row>, String> {
-    let starts: &TimestampMicrosecondArray = column(batch, "window_start")?;
-    let ends: &TimestampMicrosecondArray = column(batch, "window_end")?;
-    let places: Option<&StringArray> = if with_place { Some(column(batch, "place")?) } else { None };
-    let [events, reposts, referencing, unique_actors] =
-        ["events", "reposts", "referencing", "unique_actors"].map(|name| column::<Int64Array>(batch, name));
-    let (events, reposts, referencing, unique_actors) = (events?, reposts?, referencing?, unique_actors?);
-    let length = i64::try_from(WINDOW.as_micros()).unwrap_or(i64::MAX);
-    let row = |i: usize| {
-        let start = starts.value(i);
-        if ends.value(i) != start + length {
-            return Err(format!("the window {} ends at {}", time(start), time(ends.value(i))));
-        }
-        let counts = Counts {
-            events: events.value(i),
-            reposts: reposts.value(i),
-            referencing: referencing.value(i),
-            unique_actors: unique_actors.value(i),
-        };
-        Ok(Row { start, place: places.map(|places| places.value(i).to_owned()), counts })
-    };
-    (0..batch.num_rows()).map(row).collect()
-}
-
-/// A column of the documented type, without nulls.
-fn column<'a, T: Array + 'static>(batch: &'a RecordBatch, name: &str) -> Result<&'a T, String> {
-    let column = batch.column_by_name(name).ok_or_else(|| format!("it has no column {name}"))?;
-    if column.null_count() > 0 {
-        return Err(format!("its column {name} has nulls"));
-    }
-    let typed = column.as_any().downcast_ref::<T>();
-    typed.ok_or_else(|| format!("its column {name} is of type {}", column.data_type()))
-}
-
 #[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow_array::ArrayRef;
-    use parquet::arrow::ArrowWriter;
-
-    use super::*;
-
-    /// 2026-01-01T00:05:00Z
-    const START: i64 = 1_767_225_900_000_000;
-    const FIVE_MINUTES: i64 = 300_000_000;
-
-    /// A batch of one row; `spoil` changes its columns.
-    fn batch(place: Option<&str>, spoil: impl FnOnce(&mut Vec<(&'static str, ArrayRef)>)) -> RecordBatch {
-        let time =
-            |t: i64| Arc::new(TimestampMicrosecondArray::from(vec![t]).with_timezone("UTC")) as ArrayRef;
-        let number = |n: i64| Arc::new(Int64Array::from(vec![n])) as ArrayRef;
-        let mut columns = vec![("window_start", time(START)), ("window_end", time(START + FIVE_MINUTES))];
-        columns.extend(place.map(|p| ("place", Arc::new(StringArray::from(vec![p])) as ArrayRef)));
-        columns.extend([
-            ("events", number(4)),
-            ("reposts", number(3)),
-            ("referencing", number(2)),
-            ("unique_actors", number(1)),
-        ]);
-        spoil(&mut columns);
-        RecordBatch::try_from_iter(columns).unwrap()
-    }
-
-    fn write(store: &Path, name: &str, batch: &RecordBatch) {
-        let path = store.join("tables").join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let mut writer = ArrowWriter::try_new(File::create(path).unwrap(), batch.schema(), None).unwrap();
-        writer.write(batch).unwrap();
-        writer.close().unwrap();
-    }
-
-    fn fault(files: &[(&str, RecordBatch)]) -> String {
-        let store = tempfile::tempdir().unwrap();
-        for (name, batch) in files {
-            write(store.path(), name, batch);
-        }
-        let error = Tables::read(store.path()).unwrap_err();
-        let Error::Shape { what, .. } = error else { panic!("{error}") };
-        what
-    }
-
-    #[test]
-    fn tables_are_read_by_the_documented_layout() {
-        let store = tempfile::tempdir().unwrap();
-        assert_eq!(
-            Tables::read(store.path()).unwrap().files,
-            0,
-            "a table of which nothing is written has no rows"
-        );
-        write(store.path(), "activity/dt=2026-01-01/a.parquet", &batch(None, |_| {}));
-        write(store.path(), "city_activity/dt=2026-01-01/c.parquet", &batch(Some("Rome, Lazio"), |_| {}));
-        let tables = Tables::read(store.path()).unwrap();
-        let counts = Counts { events: 4, reposts: 3, referencing: 2, unique_actors: 1 };
-        assert_eq!(tables.activity, [(START, counts)].into());
-        assert_eq!(tables.cities, [((START, "Rome, Lazio".to_owned()), counts)].into());
-        assert_eq!(tables.files, 2);
-    }
-
-    #[test]
-    fn what_is_not_as_documented_is_a_fault() {
-        let good = || batch(None, |_| {});
-        let in_place = "activity/dt=2026-01-01/a.parquet";
-        assert_eq!(
-            fault(&[(in_place, good()), ("activity/dt=2026-01-01/b.parquet", good())]),
-            "the window 2026-01-01 00:05 is there twice"
-        );
-        assert_eq!(
-            fault(&[("activity/dt=2026-01-02/a.parquet", good())]),
-            "the window 2026-01-01 00:05 is not of that day"
-        );
-        assert_eq!(
-            fault(&[("activity/2026-01-01/a.parquet", good())]),
-            "a folder of a table must be named dt=YYYY-MM-DD"
-        );
-        let long = batch(None, |c| {
-            c[1].1 = Arc::new(TimestampMicrosecondArray::from(vec![START + 1]).with_timezone("UTC"))
-        });
-        assert_eq!(fault(&[(in_place, long)]), "the window 2026-01-01 00:05 ends at 2026-01-01 00:05");
-        let without = batch(None, |c| drop(c.pop()));
-        assert_eq!(fault(&[(in_place, without)]), "it has no column unique_actors");
-        let null = batch(None, |c| c[2].1 = Arc::new(Int64Array::from(vec![None::<i64>])));
-        assert_eq!(fault(&[(in_place, null)]), "its column events has nulls");
-        let text = batch(None, |c| c[2].1 = Arc::new(StringArray::from(vec!["4"])));
-        assert_eq!(fault(&[(in_place, text)]), "its column events is of type Utf8");
-    }
-}
+mod tests;

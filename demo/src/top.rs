@@ -1,8 +1,11 @@
-//! The biggest cities and windows, for the end of the report.
+//! The biggest cities and windows, the happiest hashtags and the extremes, for the end of the report.
 
 use std::collections::BTreeMap;
 
 use spillway_testkit::oracle::{ActivityTable, CityTable};
+
+use crate::posts::HappiestTable;
+use crate::sentiment::{Extreme, Sentiment, SentimentTable};
 
 /// A city over all windows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +60,48 @@ pub(crate) fn windows(table: &ActivityTable, n: usize) -> Vec<Window> {
     windows
 }
 
+/// The hashtags of one hour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct HappyHour {
+    pub(crate) start: i64,
+    /// Hashtags and their smiles, most first.
+    pub(crate) tags: Vec<(String, i64)>,
+}
+
+/// The hour with the most smiles, the later of equal ones, and its first `n` hashtags; equal ones by name.
+pub(crate) fn happiest(table: &HappiestTable, n: usize) -> Option<HappyHour> {
+    let mut hours: BTreeMap<i64, Vec<(String, i64)>> = BTreeMap::new();
+    for ((start, tag), smiles) in table {
+        hours.entry(*start).or_default().push((tag.clone(), *smiles));
+    }
+    let smiles = |tags: &[(String, i64)]| tags.iter().map(|(_, smiles)| *smiles).sum::<i64>();
+    let (start, mut tags) = hours.into_iter().max_by_key(|(_, tags)| smiles(tags))?;
+    // Stable: equal ones stay sorted by name.
+    tags.sort_by_key(|(_, smiles)| std::cmp::Reverse(*smiles));
+    tags.truncate(n);
+    Some(HappyHour { start, tags })
+}
+
+/// An extreme post and the start of its window.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Outstanding {
+    pub(crate) start: i64,
+    pub(crate) post: Extreme,
+}
+
+/// The most positive and the most negative post of all windows; the earliest of equal ones.
+pub(crate) fn extremes(table: &SentimentTable) -> Option<[Outstanding; 2]> {
+    let first = |post: fn(&Sentiment) -> &Extreme, sign: f64| {
+        // The first of equal ones, since windows come in order and `min_by` takes the first.
+        let least = |a: &(i64, &Extreme), b: &(i64, &Extreme)| {
+            (sign * a.1.polarity).total_cmp(&(sign * b.1.polarity))
+        };
+        let (start, post) = table.iter().map(|(start, row)| (*start, post(row))).min_by(least)?;
+        Some(Outstanding { start, post: post.clone() })
+    };
+    Some([first(|row| &row.positive, -1.0)?, first(|row| &row.negative, 1.0)?])
+}
+
 #[cfg(test)]
 mod tests {
     use spillway_testkit::oracle::Counts;
@@ -81,5 +126,31 @@ mod tests {
     fn windows_go_by_events_then_time() {
         let table = [(1, counts(2)), (2, counts(5)), (3, counts(5))].into();
         assert_eq!(windows(&table, 2).iter().map(|w| w.start).collect::<Vec<_>>(), [2, 3]);
+    }
+
+    #[test]
+    fn the_happiest_hour_is_the_one_with_the_most_smiles() {
+        let rows = [(1, "b", 4), (1, "a", 4), (2, "a", 3), (2, "b", 3), (2, "c", 5), (3, "a", 1)];
+        let table = rows.into_iter().map(|(start, tag, smiles)| ((start, tag.to_owned()), smiles)).collect();
+        let tags = [("c", 5), ("a", 3)].map(|(tag, smiles)| (tag.to_owned(), smiles)).to_vec();
+        assert_eq!(happiest(&table, 2), Some(HappyHour { start: 2, tags }));
+        assert_eq!(happiest(&HappiestTable::new(), 2), None);
+    }
+
+    #[test]
+    fn of_equal_extremes_the_earliest_is_shown() {
+        let post = |polarity, id: &str| Extreme { polarity, id: id.to_owned(), text: "t".to_owned() };
+        let row = |max, min, id: &str| Sentiment {
+            count: 2,
+            mean: 0.0,
+            min,
+            max,
+            positive: post(max, id),
+            negative: post(min, id),
+        };
+        let table = [(1, row(0.5, -0.1, "a")), (2, row(0.9, -0.2, "b")), (3, row(0.9, -0.2, "c"))].into();
+        let shown = extremes(&table).unwrap().map(|end| (end.start, end.post.id, end.post.polarity));
+        assert_eq!(shown, [(2, "b".to_owned(), 0.9), (2, "b".to_owned(), -0.2)]);
+        assert_eq!(extremes(&SentimentTable::new()), None);
     }
 }

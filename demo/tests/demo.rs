@@ -70,7 +70,12 @@ fn an_outage_is_survived_and_reported() {
     assert!(report["detect_seconds"].as_f64().unwrap() < 5.0);
     assert!(report["catch_up_seconds"].as_f64().unwrap() < 20.0);
 
-    for table in ["activity", "city_activity"] {
+    assert!(!report["happiest_hashtags"]["hashtags"].as_array().unwrap().is_empty(), "{report:#}");
+    let polarity = |end: &str| report[end]["polarity"].as_f64().unwrap();
+    assert!(polarity("most_positive") > 0.5 && polarity("most_negative") < 0.0, "{report:#}");
+    assert!(n("sentiment_rows") >= 12, "an hour of windows of 5 minutes");
+
+    for table in ["activity", "city_activity", "happiest_hashtags", "sentiment_extremes"] {
         let days = fs::read_dir(out.join("store/tables").join(table)).unwrap();
         for day in days.map(|day| day.unwrap()) {
             assert!(day.file_name().to_str().unwrap().starts_with("dt=20"), "{day:?}");

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Value, json};
-use spillway_testkit::oracle::Counts;
 
 use super::Report;
 use crate::folder::Folder;
+use crate::top::Outstanding;
 use crate::verify::Difference;
 
 /// Lists of ids and differences end here; their lengths are given beside them.
@@ -60,6 +60,7 @@ impl Report {
             "quarantined": self.quarantined,
             "late": self.late,
             "window_rows": self.rows,
+            "sentiment_rows": self.rows_fitted,
             "window_differences": self.differences.len(),
             "differences": self.differences.iter().take(LISTED).map(difference).collect::<Vec<_>>(),
         })
@@ -95,6 +96,15 @@ impl Report {
                 "reposts": window.reposts,
                 "unique_actors": window.unique_actors,
             })).collect::<Vec<_>>(),
+            "happiest_hashtags": self.happiest.as_ref().map(|hour| json!({
+                "window_start": time(hour.start),
+                "hashtags": hour.tags.iter().map(|(tag, smiles)| json!({
+                    "hashtag": tag,
+                    "smiles": smiles,
+                })).collect::<Vec<_>>(),
+            })),
+            "most_positive": self.extremes.as_ref().map(|[positive, _]| outstanding(positive)),
+            "most_negative": self.extremes.as_ref().map(|[_, negative]| outstanding(negative)),
         })
     }
 
@@ -112,22 +122,22 @@ impl Report {
     }
 }
 
+fn outstanding(end: &Outstanding) -> Value {
+    json!({
+        "window_start": time(end.start),
+        "polarity": end.post.polarity,
+        "id": end.post.id,
+        "text": end.post.text,
+    })
+}
+
 fn difference(difference: &Difference) -> Value {
     json!({
         "table": difference.table,
         "window_start": time(difference.window_start),
-        "place": difference.place,
-        "expected": difference.expected.map(counts),
-        "found": difference.found.map(counts),
-    })
-}
-
-fn counts(counts: Counts) -> Value {
-    json!({
-        "events": counts.events,
-        "reposts": counts.reposts,
-        "referencing": counts.referencing,
-        "unique_actors": counts.unique_actors,
+        "group": difference.group,
+        "expected": difference.expected,
+        "found": difference.found,
     })
 }
 

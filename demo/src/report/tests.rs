@@ -1,8 +1,9 @@
 //! What counts as a fault, and that the report says so.
 
-use spillway_testkit::oracle::{Counts, Disorder};
+use spillway_testkit::oracle::Disorder;
 
 use super::*;
+use crate::sentiment::Extreme;
 
 fn passed() -> Report {
     Report {
@@ -50,6 +51,7 @@ fn passed() -> Report {
         late: 0,
         files: 26,
         rows: 500,
+        rows_fitted: 12,
         differences: vec![],
         cities: vec![City {
             place: "Tokyo, Japan".into(),
@@ -58,6 +60,14 @@ fn passed() -> Report {
             busiest: (1_767_225_900_000_000, 99),
         }],
         windows: vec![],
+        happiest: Some(HappyHour { start: 1_767_225_600_000_000, tags: vec![("sun".into(), 1_087)] }),
+        extremes: Some([("1", 0.9628, "so\nhappy"), ("2", -0.5, "so \u{1b}[31msad")].map(
+            |(id, polarity, text)| Outstanding {
+                start: 1_767_225_900_000_000,
+                post: Extreme { polarity, id: id.into(), text: text.into() },
+            },
+        )),
+        keep: false,
     }
 }
 
@@ -78,7 +88,15 @@ fn a_clean_run_passes_and_says_so() {
     assert_eq!(report.faults(), Vec::<String>::new());
     let text = report.text(&folder, Paint::none());
     assert!(text.contains("  PASSED  all 60,000 records arrived, 20,000 over the disk\n"), "{text}");
-    assert!(text.ends_with("          all 500 rows equal the independent recount; took 33.0 s\n"), "{text}");
+    let end = "          all 500 rows equal the independent recount; took 33.0 s\n          \
+               the extremes of 12 windows are posts that were sent in them\n";
+    assert!(text.ends_with(end), "{text}");
+    let happiest = "  Happiest hashtags, the hour from 2026-01-01 00:00 (UTC)\n      smiles   hashtag\n       \
+                    1,087   sun\n";
+    assert!(text.contains(happiest), "{text}");
+    let extremes =
+        "      0.9628   2026-01-01 00:05   so happy\n     -0.5000   2026-01-01 00:05   so  [31msad\n";
+    assert!(text.contains(extremes), "{text}");
     assert!(text.contains("  lost                       0   sent, and in no partition\n"), "{text}");
     assert!(text.contains("  detected after        512 ms   the breaker opened\n"), "{text}");
     assert!(text.contains("  caught up after        1.2 s   from"), "{text}");
@@ -91,9 +109,9 @@ fn each_broken_promise_fails() {
     let difference = Difference {
         table: "activity",
         window_start: 0,
-        place: None,
+        group: None,
         expected: None,
-        found: Some(Counts::default()),
+        found: Some("events 1".to_owned()),
     };
     let spoil: [fn(&mut Report); 5] = [
         |r| r.forgotten = 1,
@@ -175,5 +193,19 @@ fn the_json_holds_the_figures_of_the_table() {
         (Some(0.512), Some(1.234))
     );
     assert_eq!(json["biggest_cities"][0]["busiest_window"], "2026-01-01T00:05:00Z");
+    assert_eq!(json["happiest_hashtags"]["hashtags"][0]["smiles"], 1_087);
+    assert_eq!(
+        (&json["most_positive"]["id"], &json["most_negative"]["polarity"]),
+        (&"1".into(), &(-0.5).into())
+    );
     assert_eq!(json["store"], folder.store().to_str().unwrap());
+}
+
+#[test]
+fn commands_for_kafka_are_shown_while_there_is_one() {
+    let (_dir, folder) = folder();
+    let text = |keep| Report { keep, ..passed() }.text(&folder, Paint::none());
+    assert!(text(false).contains(&format!("show city_activity --store {} --plot", folder.store().display())));
+    assert!(!text(false).contains(" rebuild ") && !text(false).contains("until you press Enter"));
+    assert!(text(true).contains(" rebuild ") && text(true).ends_with("until you press Enter.\n"));
 }

@@ -5,17 +5,18 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use spillway_service::units::{show_bytes, show_count, show_duration};
-use spillway_testkit::oracle::Counts;
 
-use super::Report;
+use super::{Report, next};
 use crate::folder::Folder;
 use crate::paint::Paint;
 use crate::tables::time;
-use crate::top::{City, Window};
+use crate::top::{City, HappyHour, Outstanding, Window};
 use crate::verify::Difference;
 
 /// How many differing rows are shown.
 const SHOWN: usize = 5;
+/// A post's text is cut off after this many characters, so that it fits on a line of a terminal.
+const TEXT_CHARS: usize = 64;
 
 /// Figures that should be 0 are painted by whether they are.
 #[derive(Clone, Copy)]
@@ -31,8 +32,11 @@ pub(super) fn render(report: &Report, folder: &Folder, paint: Paint) -> String {
     page.times(report);
     page.cities(&report.cities);
     page.windows(&report.windows);
+    page.happiest(report.happiest.as_ref());
+    page.extremes(report.extremes.as_ref());
     page.differences(&report.differences);
     page.places(folder, report.files);
+    page.next(report, folder);
     page.verdict(report);
     page.out
 }
@@ -154,6 +158,28 @@ impl Page {
         self.none(windows.is_empty());
     }
 
+    fn happiest(&mut self, hour: Option<&HappyHour>) {
+        let of = hour.map(|hour| format!(", the hour from {}", time(hour.start))).unwrap_or_default();
+        self.heading(&format!("Happiest hashtags{of} (UTC)"));
+        let head = self.paint.dim(&format!("  {:>10}   {}", "smiles", "hashtag"));
+        self.line(&head);
+        for (tag, smiles) in hour.into_iter().flat_map(|hour| &hour.tags) {
+            self.line(&format!("  {:>10}   {}", number(*smiles), self.paint.accent(&on_one_line(tag))));
+        }
+        self.none(hour.is_none());
+    }
+
+    fn extremes(&mut self, ends: Option<&[Outstanding; 2]>) {
+        self.heading("The most positive and the most negative post, by VADER");
+        let head = self.paint.dim(&format!("  {:>10}   {:<17}  {}", "-1 to 1", "window", "text"));
+        self.line(&head);
+        for end in ends.into_iter().flatten() {
+            let text = self.paint.accent(&on_one_line(&end.post.text));
+            self.line(&format!("  {:>10.4}   {:<17}  {text}", end.post.polarity, time(end.start)));
+        }
+        self.none(ends.is_none());
+    }
+
     fn none(&mut self, is_empty: bool) {
         if is_empty {
             self.line(&self.paint.dim("         none"));
@@ -166,9 +192,10 @@ impl Page {
         }
         self.heading("Rows that differ from the recount");
         for row in differences.iter().take(SHOWN) {
-            let place = row.place.as_deref().unwrap_or_default();
-            let (expected, found) = (counts(row.expected), counts(row.found));
-            self.line(&format!("  {} {} {place}", row.table, time(row.window_start)));
+            let group = row.group.as_deref().map(on_one_line).unwrap_or_default();
+            let said = |row: Option<&str>| row.map_or_else(|| "no row".to_owned(), on_one_line);
+            let (expected, found) = (said(row.expected.as_deref()), said(row.found.as_deref()));
+            self.line(&format!("  {} {} {group}", row.table, time(row.window_start)));
             self.line(&format!("      should be {expected}"));
             self.line(&format!("      is        {found}"));
         }
@@ -183,12 +210,15 @@ impl Page {
         self.line(&format!("  tables    {}/tables   ({files} Parquet files)", store.display()));
         self.line(&format!("  report    {}", folder.report().display()));
         self.line(&format!("  log       {}", folder.log().display()));
-        let query = format!(
-            "from '{}/tables/city_activity/*/*.parquet' order by events desc limit 10",
-            store.display()
-        );
-        let hint = self.paint.dim(&format!("  try       duckdb -c \"{query}\""));
-        self.line(&hint);
+    }
+
+    fn next(&mut self, r: &Report, folder: &Folder) {
+        self.heading("What to try next");
+        for (what, command) in next::commands(folder, r.keep) {
+            let what = self.paint.dim(&format!("# {what}"));
+            self.line(&format!("  {what}"));
+            self.line(&format!("  {command}"));
+        }
     }
 
     fn verdict(&mut self, r: &Report) {
@@ -207,10 +237,18 @@ impl Page {
                 "          all {rows} rows equal the independent recount; took {}",
                 show_duration(r.course.took)
             ));
+            let fitted = show_count(r.rows_fitted as u64);
+            self.line(&format!(
+                "          the extremes of {fitted} windows are posts that were sent in them"
+            ));
         }
         for fault in faults {
             let word = self.paint.bad("FAILED");
             self.line(&format!("  {word}  {fault}"));
+        }
+        if r.keep {
+            self.line("");
+            self.line("  Kafka stays up until you press Enter.");
         }
     }
 }
@@ -226,16 +264,13 @@ fn peak(r: &Report) -> String {
     }
 }
 
-fn counts(counts: Option<Counts>) -> String {
-    counts.map_or_else(
-        || "no row".to_owned(),
-        |c| {
-            format!(
-                "events {} reposts {} referencing {} unique_actors {}",
-                c.events, c.reposts, c.referencing, c.unique_actors
-            )
-        },
-    )
+/// A text that was made up elsewhere: on one line, cut off, and nothing in it that a terminal would obey.
+fn on_one_line(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    match plain.char_indices().nth(TEXT_CHARS) {
+        Some((end, _)) => format!("{}…", plain[..end].trim_end()),
+        None => plain,
+    }
 }
 
 fn number(n: i64) -> String {
