@@ -1,5 +1,6 @@
-//! A small client of S3 over plain HTTP: one connection a request, requests not really signed, no retries. What it
-//! reports is what the server said, once.
+//! A small client of S3 over plain HTTP: one connection a request, requests not really signed. What it reports is
+//! what the server said, once; only a listing is asked for again, since moto fails one under which objects are
+//! made.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
@@ -9,6 +10,11 @@ use super::{Error, xml};
 
 /// Longest wait for an answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a listing is asked for.
+const LISTINGS: usize = 10;
+/// Between two of them.
+const LIST_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// A signature that nobody checks; a request without one would come from the public.
 const ANYBODY: &str = "Authorization: AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/s3/aws4_request, \
@@ -93,7 +99,7 @@ impl Client {
         let (mut keys, mut token) = (Vec::new(), String::new());
         loop {
             let query = format!("?list-type=2&prefix={}{token}", encode(prefix, false));
-            let answer = self.expect("GET", &query, "", &[], &[200])?;
+            let answer = self.listing(&query)?;
             let text = String::from_utf8_lossy(&answer.body).into_owned();
             keys.extend(xml::texts(&text, "Key"));
             match xml::texts(&text, "NextContinuationToken").pop() {
@@ -101,6 +107,16 @@ impl Client {
                 None => return Ok(keys),
             }
         }
+    }
+
+    fn listing(&self, query: &str) -> Result<Answer, Error> {
+        for _ in 1..LISTINGS {
+            match self.expect("GET", query, "", &[], &[200]) {
+                Err(Error::Status { status: 500, .. }) => std::thread::sleep(LIST_AGAIN_AFTER),
+                answer => return answer,
+            }
+        }
+        self.expect("GET", query, "", &[], &[200])
     }
 
     /// `key`: an object's key, or a query that begins with `?`.
