@@ -166,7 +166,8 @@ mod tests {
 
     #[test]
     fn every_kind_of_wrong_row_is_found() {
-        let spoil: [(fn(&mut Sentiment), &str); 8] = [
+        type Spoil = fn(&mut Sentiment);
+        let spoil: [(Spoil, &str); 8] = [
             (|r| r.count = 3, "sentiment_count 4"),
             (|r| r.mean = 0.7, "-1 <= sentiment_min"),
             (|r| r.max = 1.1, "-1 <= sentiment_min"),
