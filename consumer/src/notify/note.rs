@@ -102,6 +102,31 @@ mod tests {
         );
     }
 
+    /// A block of the page that describes them.
+    fn described(what: &str) -> Value {
+        let page = include_str!("../../../docs/reading.md");
+        let block = page.split_once(&format!("```json notification={what}\n")).unwrap().1;
+        serde_json::from_str(block.split_once("```").unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn notifications_are_what_the_page_says() {
+        let time = |text| micros::parse(text).unwrap();
+        let day = Day::named("dt=2026-11-01").unwrap();
+        let (start, end) = (time("2026-11-01T00:35:00Z"), time("2026-11-01T00:40:00Z"));
+        for (what, of) in [
+            ("window", Of::Window { start, end }),
+            ("version", Of::Version { day, version: 2 }),
+            ("day", Of::Day(day)),
+        ] {
+            let described = described(what);
+            let object = described["object"].as_str().unwrap().to_owned();
+            let note = Note { table: "city_activity".into(), object, of };
+            let said: Value = serde_json::from_slice(&note.json("s3://bucket/prefix").unwrap()).unwrap();
+            assert_eq!(said, described);
+        }
+    }
+
     #[test]
     fn a_copy_is_described_by_its_day() {
         let day = Day::named("dt=2021-06-01").unwrap();
