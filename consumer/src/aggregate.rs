@@ -2,15 +2,19 @@
 //! such parts are put together to the rows of a window. Adding and merging commute, so neither the
 //! order of events nor that of partitions matters. No I/O, no clock.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+mod groups;
+
+use groups::Groups;
 
 use crate::metrics::{Metrics, Reading, Value, top};
 use crate::tables::Table;
 
-/// The groups of one pane. They are boxed: a map of many groups holds free places, which cost little so.
+/// The groups of one pane.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Partial {
-    groups: HashMap<Box<str>, Box<Metrics>>,
+    groups: Groups,
 }
 
 /// One row of a window.
@@ -25,10 +29,7 @@ pub(crate) struct Row {
 impl Partial {
     /// Counts an event if `table` takes it.
     pub(crate) fn add(&mut self, table: &Table, reading: &Reading<'_>) {
-        table.each_group(reading, |group| match self.groups.get_mut(group) {
-            Some(metrics) => metrics.observe(&table.plan, reading),
-            None => self.groups.entry(group.into()).or_default().observe(&table.plan, reading),
-        });
+        table.each_group(reading, |group| self.groups.entry(group).observe(&table.plan, reading));
     }
 
     /// Whether no event counts.
@@ -38,29 +39,30 @@ impl Partial {
 
     /// The groups in order.
     pub(crate) fn sorted(&self) -> Vec<(&str, &Metrics)> {
-        let mut groups: Vec<_> =
-            self.groups.iter().map(|(group, metrics)| (group.as_ref(), metrics.as_ref())).collect();
+        let mut groups: Vec<_> = self.groups.iter().collect();
         groups.sort_unstable_by_key(|(group, _)| *group);
         groups
     }
 
     /// Puts a group in as the log holds it.
-    pub(crate) fn put(&mut self, group: Box<str>, metrics: Metrics) {
-        self.groups.insert(group, Box::new(metrics));
+    pub(crate) fn put(&mut self, group: &str, metrics: Metrics) {
+        *self.groups.entry(group) = metrics;
     }
 
     /// Takes the counts of another partition in.
     pub(crate) fn merge(&mut self, table: &Table, other: Self) {
-        for (group, metrics) in other.groups {
-            self.groups.entry(group).or_default().merge(&table.plan, *metrics);
+        if self.is_empty() {
+            self.groups = other.groups;
+            return;
         }
+        other.groups.give(|group, metrics| self.groups.entry(group).merge(&table.plan, metrics));
     }
 }
 
 /// The rows of the window that consists of `panes`: sorted by group, or ranked when the table has a top.
 pub(crate) fn rows(table: &Table, panes: &[&Partial]) -> Vec<Row> {
     let mut groups: BTreeMap<&str, Vec<&Metrics>> = BTreeMap::new();
-    for (group, metrics) in panes.iter().flat_map(|pane| &pane.groups) {
+    for (group, metrics) in panes.iter().flat_map(|pane| pane.groups.iter()) {
         groups.entry(group).or_default().push(metrics);
     }
     let row = |(group, parts): (&str, Vec<&Metrics>)| (group.to_owned(), values(table, &parts));

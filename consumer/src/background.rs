@@ -126,6 +126,7 @@ impl Background {
         self.spawn(async move {
             let mut patience = Patience::new();
             let mut finaliser = finaliser;
+            let mut read = 0;
             loop {
                 let result = match &mut finaliser {
                     Some(finaliser) => finaliser.step(partitions, &sink).await.map(Some),
@@ -142,6 +143,12 @@ impl Background {
                     (Ok(_), opened) => finaliser = opened,
                     (Err(FinaliseError::Write(error)), _) => return Err(error.into()),
                     (Err(FinaliseError::Log(error)), opened) => {
+                        // A step may need hundreds of requests; only one that fails again and again is a
+                        // reason to wait longer each time.
+                        let now = opened.as_ref().map_or(0, |finaliser| finaliser.entries_read());
+                        if std::mem::replace(&mut read, now) != now {
+                            patience = Patience::new();
+                        }
                         patience.after::<LogError>(error).await?;
                         finaliser = opened;
                     }

@@ -128,17 +128,22 @@ impl Closing {
         self.commit_due = true;
     }
 
-    /// Lets the finaliser go on when this member runs it, or asks for the newest proposal.
-    pub(crate) fn finalise(&mut self, partitions: i32, background: &Background, now: Instant) {
+    /// Lets the finaliser go on when this member runs it, or asks for the newest proposal. Returns whether
+    /// that has begun: it does not while the one before it goes on.
+    pub(crate) fn finalise(&mut self, partitions: i32, background: &Background, now: Instant) -> bool {
         if self.is_finaliser() {
-            if self.finalising.is_none() && partitions > 0 {
-                self.finalising = Some(now);
-                background.finalise(self.finaliser.take(), partitions);
+            if self.finalising.is_some() || partitions == 0 {
+                return false;
             }
-        } else if !self.is_asking && !self.paces.is_empty() {
+            self.finalising = Some(now);
+            background.finalise(self.finaliser.take(), partitions);
+        } else if self.is_asking || self.paces.is_empty() {
+            return false;
+        } else {
             self.is_asking = true;
             background.ask(self.proposed.clone());
         }
+        true
     }
 
     /// The finaliser took a step. Returns whether it can take another at once.
@@ -168,19 +173,21 @@ impl Closing {
         self.written.iter_mut().zip(written).for_each(|(sum, table)| sum.add(table));
     }
 
-    /// The newest proposal is known.
-    pub(crate) fn asked(&mut self, newest: Option<Proposal>) {
+    /// The newest proposal is known. Returns whether it is another one.
+    pub(crate) fn asked(&mut self, newest: Option<Proposal>) -> bool {
         self.is_asking = false;
-        self.heard(newest);
+        self.heard(newest)
     }
 
-    fn heard(&mut self, newest: Option<Proposal>) {
+    fn heard(&mut self, newest: Option<Proposal>) -> bool {
         let seq = |proposal: &Option<Proposal>| proposal.as_ref().map(|proposal| proposal.seq);
-        if seq(&newest) > seq(&self.proposed) {
+        let is_new = seq(&newest) > seq(&self.proposed);
+        if is_new {
             // One is made only when the one before it has been carried out.
             self.written_through = self.written_through.max(newest.as_ref().and_then(|newest| newest.from));
             self.proposed = newest;
         }
+        is_new
     }
 
     /// Commits what is in the log, when it is time.

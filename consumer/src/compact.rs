@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::finaliser::{FinaliseError, Finaliser, Step};
 use crate::log::{Log, LogError};
 use crate::micros::{self, Micros};
+use crate::notify::{CopiesTold, NotifyError, Place, Teller};
 use crate::parquet as object;
 use crate::parquet::TABLES;
 use crate::run::names;
@@ -49,6 +50,8 @@ pub struct Compacted {
     pub found: u64,
     /// Days that are not over.
     pub open: u64,
+    /// What became of notifications of days that were put together.
+    pub told: CopiesTold,
 }
 
 /// A day that was put together.
@@ -76,6 +79,18 @@ pub enum CompactError {
         /// Those that are there.
         known: String,
     },
+    /// The table holds events.
+    #[error(
+        "the table {table:?} is an archive of events, and its days are not put together: a day of events may be larger \
+         than memory, and in several objects it would not appear at once"
+    )]
+    Archive {
+        /// The table that was asked for.
+        table: String,
+    },
+    /// Nobody can be told of what would be written.
+    #[error("the settings of notifications cannot be used")]
+    Notify(#[from] NotifyError),
     /// The store failed.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -115,30 +130,37 @@ pub enum CompactError {
 /// When it cannot; days that were written until then stay.
 pub fn compact(config: &Config, request: &Compact) -> Result<Compacted, CompactError> {
     let all = Tables::new(config.tables.clone(), config.archives.clone())?;
-    let selected = select(all.list(), &request.tables)?;
+    let selected = select(&all, &request.tables)?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CompactError::Runtime)?;
     let store = Store::open(&config.store)?;
+    let teller = Teller::new(config)?;
     runtime.block_on(async {
         store.probe(&names::of_probe()).await?;
         let sink = TableSink::new(store.clone(), &all, names::facts(config));
         let through = final_through(Log::new(store.clone(), &config.topic), &all, &sink).await?;
         let mut compacted = Compacted { through, ..Compacted::default() };
-        for table in selected {
+        for table in &selected {
             let facts = names::facts(config);
             let work = Work { store: &store, table, through, facts: &facts };
             work.each_day(request.days, &mut compacted).await?;
         }
+        let names: Vec<&str> = selected.iter().map(|table| table.name.as_str()).collect();
+        compacted.told = teller.tell(&store, Place::Compact, &names).await?;
         Ok(compacted)
     })
 }
 
-fn select<'a>(tables: &'a [Table], names: &[String]) -> Result<Vec<&'a Table>, CompactError> {
+fn select<'a>(all: &'a Tables, names: &[String]) -> Result<Vec<&'a Table>, CompactError> {
+    let tables = all.list();
     if names.is_empty() {
         return Ok(tables.iter().collect());
     }
     let named = |name: &String| {
         tables.iter().find(|table| table.name == *name).ok_or_else(|| {
+            if all.archives().iter().any(|archive| archive.name == *name) {
+                return CompactError::Archive { table: name.clone() };
+            }
             let known: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
             CompactError::NoTable { table: name.clone(), known: known.join(", ") }
         })

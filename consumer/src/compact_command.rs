@@ -12,7 +12,7 @@ use spillway_service::settings::Environment;
 use spillway_service::units::show_count;
 
 use crate::show_command::moment;
-use crate::{complain, show};
+use crate::{complain, show, told};
 
 /// What the command is given.
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
     /// The configuration.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// A table; may be given several times. All without it.
+    /// A table of windows; may be given several times. All of them without it.
     #[arg(long = "table", value_name = "TABLE")]
     tables: Vec<String>,
     /// Only days that begin at or after this, as 2021-06-01.
@@ -49,8 +49,8 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
 
 fn exit(error: &CompactError) -> Exit {
     match error {
-        CompactError::Tables(_) => Exit::Config,
-        CompactError::NoTable { .. } => Exit::Usage,
+        CompactError::Tables(_) | CompactError::Notify(_) => Exit::Config,
+        CompactError::NoTable { .. } | CompactError::Archive { .. } => Exit::Usage,
         CompactError::Runtime(_) => Exit::Failed,
         CompactError::Store(_)
         | CompactError::Log(_)
@@ -72,5 +72,6 @@ fn report(compacted: &Compacted) -> String {
         let (objects, rows) = (show_count(day.objects), show_count(day.rows));
         lines.push(format!("  {}: {objects} objects with {rows} rows", day.object));
     }
+    lines.extend(told(compacted.told));
     lines.join("\n")
 }

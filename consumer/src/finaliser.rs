@@ -5,11 +5,13 @@
 //! It never writes a window before the proposal that covers it is in the log and every partition that
 //! has a log is closed up to it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+
+use futures_util::future::join_all;
 
 use crate::archive::Archived;
 use crate::finalise::{FinalWindow, Windows};
-use crate::log::{Header, Log, LogError, Proposal, Put, Standing};
+use crate::log::{Entry, Header, Log, LogError, Proposal, Put, Standing};
 use crate::micros::Micros;
 use crate::store::Objects;
 use crate::tables::Tables;
@@ -77,6 +79,9 @@ struct Cursor {
     needed: VecDeque<(u64, Micros)>,
 }
 
+/// Entries that are asked for at once: it hides the latency of a store, and bounds memory.
+const PARALLEL: usize = 16;
+
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Finaliser<S> {
@@ -90,6 +95,8 @@ pub(crate) struct Finaliser<S> {
     conflicts: u64,
     /// What has been written of each archive since this was asked for.
     archived: Vec<Written>,
+    /// How many entries have been read.
+    entries_read: u64,
 }
 
 impl<S: Objects> Finaliser<S> {
@@ -104,6 +111,7 @@ impl<S: Objects> Finaliser<S> {
             is_pending: false,
             conflicts: 0,
             archived: Vec::new(),
+            entries_read: 0,
         };
         finaliser.go_on_from(newest);
         Ok(finaliser)
@@ -146,6 +154,11 @@ impl<S: Objects> Finaliser<S> {
         holding.min_by_key(|blocker| (blocker.is_born, blocker.closed_through))
     }
 
+    /// How many entries have been read: whether a step that failed has come any further.
+    pub(crate) fn entries_read(&self) -> u64 {
+        self.entries_read
+    }
+
     /// What has been written of each archive since this was last asked for; empty for nothing.
     pub(crate) fn take_archived(&mut self) -> Vec<Written> {
         std::mem::take(&mut self.archived)
@@ -180,11 +193,16 @@ impl<S: Objects> Finaliser<S> {
         for partition in self.log.partitions().await? {
             self.cursors.entry(partition).or_default();
         }
-        for partition in self.all() {
-            while self.closed_through(partition) < Some(through) {
-                if !self.read_next(partition, sink).await? {
-                    return Ok(Step::Waiting);
-                }
+        loop {
+            let is_behind = |cursor: &Cursor| cursor.closed_through < Some(through);
+            let behind = self.cursors.iter().filter(|(_, cursor)| is_behind(cursor));
+            // No more at a time: those behind the first that are not there would be asked for in vain.
+            let behind: Vec<i32> = behind.map(|(partition, _)| *partition).take(PARALLEL).collect();
+            if behind.is_empty() {
+                break;
+            }
+            if self.read_next(&behind, sink).await? < behind.len() {
+                return Ok(Step::Waiting);
             }
         }
         let offsets = self.cursors.iter().filter_map(|(p, cursor)| Some((*p, cursor.next_offset?)));
@@ -207,11 +225,11 @@ impl<S: Objects> Finaliser<S> {
             if let Some(through) = self.frontier().filter(|through| Some(*through) > before) {
                 return Ok(self.propose(through).await?);
             }
-            let mut has_read = false;
-            for partition in self.blocking() {
-                has_read |= self.read_next(partition, sink).await?;
+            let mut read = 0;
+            for partitions in self.blocking().chunks(PARALLEL) {
+                read += self.read_next(partitions, sink).await?;
             }
-            if !has_read {
+            if read == 0 {
                 return Ok(Step::Waiting);
             }
         }
@@ -275,19 +293,29 @@ impl<S: Objects> Finaliser<S> {
         self.cursors.iter().filter(|(_, cursor)| blocks(cursor)).map(|(partition, _)| *partition).collect()
     }
 
-    fn all(&self) -> BTreeSet<i32> {
-        self.cursors.keys().copied().collect()
+    /// Reads the next entry of each of these partitions: asks for all at once, and takes them in in their
+    /// order, up to the first that cannot be read. Returns how many there were.
+    async fn read_next(&mut self, partitions: &[i32], sink: &impl Sink) -> Result<usize, FinaliseError> {
+        let next = |partition: &i32| self.cursors.get(partition).map_or(0, |cursor| cursor.next);
+        let entries = join_all(partitions.iter().map(|p| self.log.read(*p, next(p)))).await;
+        let mut found = 0;
+        for (partition, entry) in partitions.iter().zip(entries) {
+            if let Some(entry) = entry? {
+                self.take_in(*partition, entry, sink).await?;
+                found += 1;
+            }
+        }
+        Ok(found)
     }
 
-    fn closed_through(&self, partition: i32) -> Option<Micros> {
-        self.cursors.get(&partition).and_then(|cursor| cursor.closed_through)
-    }
-
-    /// Reads the next entry of a partition. Returns whether there was one. Its archived events are in
-    /// their objects before it counts as read, so whoever goes on behind it need not look back.
-    async fn read_next(&mut self, partition: i32, sink: &impl Sink) -> Result<bool, FinaliseError> {
-        let next = self.cursors.entry(partition).or_default().next;
-        let Some(mut entry) = self.log.read(partition, next).await? else { return Ok(false) };
+    /// Takes the next entry of a partition in. Its archived events are in their objects before it counts as
+    /// read, so whoever goes on behind it need not look back.
+    async fn take_in(
+        &mut self,
+        partition: i32,
+        mut entry: Entry,
+        sink: &impl Sink,
+    ) -> Result<(), FinaliseError> {
         let archived = std::mem::take(&mut entry.archived);
         if !archived.is_empty() {
             let written = sink.archive(&entry.header, archived).await?;
@@ -302,8 +330,9 @@ impl<S: Objects> Finaliser<S> {
         cursor.next_offset = entry.header.next_offset;
         cursor.needed.extend(entry.header.closed_through.map(|closed| (cursor.next, closed)));
         cursor.next += 1;
+        self.entries_read += 1;
         self.windows.take(entry, is_first);
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -84,7 +84,7 @@ pub use error::Error;
 pub use intake::ID_HEADER;
 pub use log::{CodecError, LogError};
 pub use micros::Micros;
-pub use notify::{NotifyError, NotifySettings, TopicError, Webhook, WebhookError};
+pub use notify::{CopiesTold, NotifyError, NotifySettings, TopicError, Webhook, WebhookError};
 pub use presets::{preset, preset_archive};
 pub use profiles::{Custom, KindOf, Path, Profile, TimeForm, TimeOf};
 pub use run::run;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use spillway_consumer::{Config, Control, Summary, Until, run};
+use spillway_consumer::{Config, Control, CopiesTold, Summary, Until, run};
 use spillway_service::errors::chain;
 use spillway_service::exit::Exit;
 use spillway_service::settings::Environment;
@@ -190,6 +190,16 @@ fn report(summary: &Summary) -> String {
         ));
     }
     lines.join("\n")
+}
+
+/// What a command's notifications came to, when there were any.
+fn told(told: CopiesTold) -> Option<String> {
+    let (delivered, owed) = (units::show_count(told.delivered), units::show_count(told.owed));
+    match told {
+        CopiesTold { delivered: 0, owed: 0 } => None,
+        CopiesTold { owed: 0, .. } => Some(format!("notifications taken {delivered}")),
+        _ => Some(format!("notifications taken {delivered}, not taken {owed}: the next run sends them")),
+    }
 }
 
 fn show(text: &str) -> Exit {

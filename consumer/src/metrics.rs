@@ -66,8 +66,9 @@ struct OfText {
     smile_emoji: u64,
     #[serde(default, skip_serializing_if = "Moments::is_empty")]
     sentiment: Moments,
-    #[serde(default, skip_serializing_if = "Extremes::is_empty")]
-    extremes: Extremes,
+    /// Boxed: few tables ask for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    extremes: Option<Box<Extremes>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
@@ -124,7 +125,7 @@ impl Metrics {
             Kind::Smiles => vec![Value::Count(text.smiles)],
             Kind::SmileEmoji => vec![Value::Count(text.smile_emoji)],
             Kind::Sentiment => text.sentiment.values(),
-            Kind::Extreme => text.extremes.values(),
+            Kind::Extreme => text.extremes.as_deref().unwrap_or(&Extremes::default()).values(),
         }
     }
 }
@@ -146,7 +147,8 @@ impl OfText {
         }
         if plan.has(Kind::Extreme) {
             let event = reading.event();
-            self.extremes.observe(polarity, &event.id, event.text.as_deref().unwrap_or_default());
+            let extremes = self.extremes.get_or_insert_default();
+            extremes.observe(polarity, &event.id, event.text.as_deref().unwrap_or_default());
         }
     }
 
@@ -154,7 +156,9 @@ impl OfText {
         self.smiles = self.smiles.saturating_add(other.smiles);
         self.smile_emoji = self.smile_emoji.saturating_add(other.smile_emoji);
         self.sentiment.merge(&other.sentiment);
-        self.extremes.merge(other.extremes);
+        if let Some(other) = other.extremes {
+            self.extremes.get_or_insert_default().merge(*other);
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::log::Log;
 use crate::micros::Micros;
 use crate::store::Store;
 
+mod copies;
 mod courier;
 mod due;
 mod mark;
@@ -32,6 +33,8 @@ mod note;
 mod topic;
 mod webhook;
 
+pub use copies::CopiesTold;
+pub(crate) use copies::{Place, Teller};
 use courier::Courier;
 pub use topic::TopicError;
 pub use webhook::WebhookError;

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::finalise::FinalWindow;
 use crate::log::{Log, LogError};
 use crate::micros::Micros;
+use crate::notify::{CopiesTold, NotifyError, Place, Teller};
 use crate::run::names;
 use crate::show::layout::Day;
 use crate::show::periods::PeriodsError;
@@ -69,6 +70,8 @@ pub struct Rebuilt {
     pub copies: u64,
     /// What was written, by table.
     pub tables: Vec<RebuiltTable>,
+    /// What became of notifications of new versions.
+    pub told: CopiesTold,
 }
 
 /// What was written of one table.
@@ -101,6 +104,18 @@ pub enum RebuildError {
         /// Those that are there.
         known: String,
     },
+    /// The table holds events.
+    #[error(
+        "the table {table:?} is an archive of events and has no periods to be counted again; events that came too late \
+         for it are late rows of the log"
+    )]
+    Archive {
+        /// The table that was asked for.
+        table: String,
+    },
+    /// Nobody can be told of what would be written.
+    #[error("the settings of notifications cannot be used")]
+    Notify(#[from] NotifyError),
     /// The store failed.
     #[error("the store cannot be used")]
     Store(#[from] StoreError),
@@ -165,6 +180,7 @@ pub fn rebuild(config: &Config, request: &Rebuild) -> Result<Rebuilt, RebuildErr
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(RebuildError::Runtime)?;
     let store = Store::open(&config.store)?;
+    let teller = Teller::new(config)?;
     let log = Log::new(store.clone(), &config.topic);
     let range = request.from..request.to;
     let (through, mut chains) = runtime.block_on(async {
@@ -180,7 +196,7 @@ pub fn rebuild(config: &Config, request: &Rebuild) -> Result<Rebuilt, RebuildErr
     let recount = Recount { tables: &tables, range, through };
     let (affected, windows) = runtime.block_on(recount.windows(&log, &chains, late))?;
     let facts = facts_of(config, &chains, counted);
-    let mut rebuilt = Rebuilt { late: kept, copies: kept - counted, tables: vec![] };
+    let mut rebuilt = Rebuilt { late: kept, copies: kept - counted, ..Rebuilt::default() };
     for (i, table) in tables.list().iter().enumerate() {
         let windows: Vec<_> = windows.iter().filter(|window| window.table == i).cloned().collect();
         let incomplete = affected.iter().filter(|(_, table)| *table == i).count() - windows.len();
@@ -188,6 +204,8 @@ pub fn rebuild(config: &Config, request: &Rebuild) -> Result<Rebuilt, RebuildErr
         of_table.incomplete = incomplete as u64;
         rebuilt.tables.push(of_table);
     }
+    let names: Vec<&str> = tables.list().iter().map(|table| table.name.as_str()).collect();
+    rebuilt.told = runtime.block_on(teller.tell(&store, Place::Rebuilt, &names))?;
     Ok(rebuilt)
 }
 
@@ -195,6 +213,9 @@ fn selected(config: &Config, names: &[String]) -> Result<Tables, RebuildError> {
     let named = |name: &String| {
         let found = config.tables.iter().find(|table| table.name == *name).cloned();
         found.ok_or_else(|| {
+            if config.archives.iter().any(|archive| archive.name == *name) {
+                return RebuildError::Archive { table: name.clone() };
+            }
             let known: Vec<&str> = config.tables.iter().map(|table| table.name.as_str()).collect();
             RebuildError::NoTable { table: name.clone(), known: known.join(", ") }
         })

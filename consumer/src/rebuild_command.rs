@@ -12,7 +12,7 @@ use spillway_service::settings::Environment;
 use spillway_service::units::show_count;
 
 use crate::show_command::moment;
-use crate::{complain, show};
+use crate::{complain, show, told};
 
 /// What the command is given.
 #[derive(Debug, Args)]
@@ -54,8 +54,8 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
 
 fn exit(error: &RebuildError) -> Exit {
     match error {
-        RebuildError::Tables(_) => Exit::Config,
-        RebuildError::NoTable { .. } => Exit::Usage,
+        RebuildError::Tables(_) | RebuildError::Notify(_) => Exit::Config,
+        RebuildError::NoTable { .. } | RebuildError::Archive { .. } => Exit::Usage,
         RebuildError::Store(_)
         | RebuildError::Log(_)
         | RebuildError::Periods(_)
@@ -81,5 +81,6 @@ fn report(rebuilt: &Rebuilt) -> String {
         }
         lines.extend(table.objects.iter().map(|object| format!("  {object}")));
     }
+    lines.extend(told(rebuilt.told));
     lines.join("\n")
 }

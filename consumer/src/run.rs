@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::activity::{Activity, Ends};
 use crate::background::{Background, Done};
-use crate::closing::{Closing, Due};
+use crate::closing::Closing;
 use crate::config::{Config, OnGap};
 use crate::control::{Control, Summary, Until};
 use crate::drain::Drain;
@@ -19,7 +19,7 @@ use crate::engine::Engine;
 use crate::error::{Error, is_refusal};
 use crate::intake::Intake;
 use crate::kafka::{self, Client, Commits, EndsProbe, GroupEvent};
-use crate::log::{Header, Put, Standing};
+use crate::log::{Header, Put};
 use crate::membership::Membership;
 use crate::micros;
 use crate::notify::Notifier;
@@ -28,18 +28,23 @@ use crate::tables::Tables;
 use crate::throttle::Throttle;
 use crate::watch;
 
+mod close;
 pub(crate) mod names;
 mod report;
 mod status;
 
 /// How long a poll waits for a record: how soon a wish of [`Control`] is noticed.
 const POLL: Duration = Duration::from_millis(50);
+/// The same when a drain has read everything and waits for the store.
+const POLL_READ: Duration = Duration::from_millis(5);
 /// Records taken in before everything else is looked after again.
 const RECORDS_PER_TURN: usize = 1000;
 /// How often the partitions' ends are asked for.
 const ENDS_INTERVAL: Duration = Duration::from_secs(5);
 /// The same when a window waits for the answer.
 const ENDS_INTERVAL_URGENT: Duration = Duration::from_millis(500);
+/// The same when a drain waits for the answer: it asks once for each partition that it is given.
+const ENDS_INTERVAL_DRAINING: Duration = Duration::from_millis(50);
 /// Reading pauses when the store has not taken a batch for this long, so that memory stays bounded.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 /// Reading pauses when the records that entries are to hold take this much memory, in bytes.
@@ -82,6 +87,8 @@ struct Run<'a> {
     /// How many partitions the topic has; 0 while it is not known, or does not exist.
     total: usize,
     looked_at: Instant,
+    /// Something has come of the store's work that the finaliser has not looked at.
+    has_news: bool,
     is_paused: bool,
     /// The client asked for an offset that a partition does not hold: since when.
     out_of_range: Option<Instant>,
@@ -121,6 +128,7 @@ impl<'a> Run<'a> {
             drain: None,
             total: 0,
             looked_at: Instant::now(),
+            has_news: false,
             is_paused: false,
             out_of_range: None,
             troubles: Throttle::new(5, Duration::from_secs(10)),
@@ -166,7 +174,7 @@ impl<'a> Run<'a> {
     /// Waits for a record, then takes in what there is, up to a limit.
     fn read_some(&mut self) -> Result<(), Error> {
         let client = Arc::clone(&self.client);
-        let mut wait = POLL;
+        let mut wait = if self.has_drained_all(Instant::now()) { POLL_READ } else { POLL };
         for _ in 0..RECORDS_PER_TURN {
             match client.poll(wait) {
                 None => break,
@@ -260,7 +268,10 @@ impl<'a> Run<'a> {
                         self.engine.assign(partition, *restored);
                     }
                 }
-                Done::Put { epoch, header, put } => self.put(epoch, *header, put),
+                Done::Put { epoch, header, put } => {
+                    self.has_news = true;
+                    self.put(epoch, *header, put);
+                }
                 Done::Checked { partition, epoch, seq, goes_on } => {
                     let is_as_it_was =
                         self.membership.is_at(partition, epoch) && self.engine.is_resting_at(partition, seq);
@@ -275,7 +286,7 @@ impl<'a> Run<'a> {
                         self.finalise(now);
                     }
                 }
-                Done::Proposal(newest) => self.closing.asked(newest),
+                Done::Proposal(newest) => self.has_news |= self.closing.asked(newest),
                 Done::Failed(error) => return Err(*error),
             }
         }
@@ -327,7 +338,11 @@ impl<'a> Run<'a> {
                 Some(drain) => !drain.knows_ends(&self.engine),
                 None => self.engine.behind(through).any(|partition| self.activity.is_silent(partition, now)),
             };
-        let pause = if is_urgent { ENDS_INTERVAL_URGENT } else { ENDS_INTERVAL };
+        let pause = match (&self.drain, is_urgent) {
+            (Some(_), true) => ENDS_INTERVAL_DRAINING,
+            (None, true) => ENDS_INTERVAL_URGENT,
+            (_, false) => ENDS_INTERVAL,
+        };
         self.probe.ask(self.membership.reading(), now, pause);
         Ok(())
     }
@@ -377,57 +392,6 @@ impl<'a> Run<'a> {
             self.reported_missed = missed;
         }
         Ok(())
-    }
-
-    /// Makes entries, commits, and lets the finaliser go on, when it is time.
-    fn close_some(&mut self, now: Instant) {
-        self.closing.commit(&self.engine, &mut self.commits, now);
-        if self.control.is_draining() && self.drain.is_none() {
-            self.drain = Some(Drain::new(now));
-        }
-        if let Some(drain) = &mut self.drain {
-            drain.look_up(&self.engine, &self.activity, now);
-        }
-        if now.saturating_duration_since(self.looked_at) >= self.config.time.close_interval {
-            self.looked_at = now;
-            for partition in self.membership.reading() {
-                self.close(partition, now);
-            }
-            self.finalise(now);
-        }
-        self.pause_or_resume(now);
-    }
-
-    fn close(&mut self, partition: i32, now: Instant) {
-        let Some(epoch) = self.membership.epoch(partition) else { return };
-        let Self { drain, activity, engine, closing, .. } = self;
-        let is_drained = drain.as_ref().is_some_and(|drain| drain.is_read(partition, engine, activity, now));
-        let is_idle = activity.is_idle(partition, engine.position(partition), now);
-        let standing = |engine: &Engine| match (is_drained, is_idle) {
-            (true, _) => engine.drained(partition),
-            (false, true) => Standing::Idle,
-            (false, false) => Standing::Awake,
-        };
-        match closing.due(partition, standing, engine, now) {
-            Some(Due::Put(entry)) => self.background.put(*entry, epoch),
-            Some(Due::Check { seq }) => self.background.check(partition, seq, epoch),
-            None => {}
-        }
-    }
-
-    fn finalise(&mut self, now: Instant) {
-        // A partition more would not be one that exists.
-        let partitions = i32::try_from(self.total).unwrap_or(i32::MAX);
-        self.closing.finalise(partitions, &self.background, now);
-    }
-
-    fn is_drained(&self) -> bool {
-        let Some(drain) = &self.drain else { return false };
-        self.total > 0
-            && self.membership.is_settled()
-            && drain.knows_ends(&self.engine)
-            && drain.is_done(&self.engine, &self.closing)
-            && self.closing.is_quiet(&self.commits)
     }
 
     fn pause_or_resume(&mut self, now: Instant) {

@@ -6,6 +6,8 @@ mod common;
 mod world;
 
 use common::rows;
+use spillway_consumer::Config;
+use spillway_consumer::archive::Archive;
 use spillway_consumer::compact::{Compact, CompactError, Compacted, compact};
 use spillway_consumer::rebuild::{Copies, Rebuild, rebuild};
 use world::{DAY, TABLE, World, assert_rows};
@@ -43,6 +45,17 @@ fn days_that_are_over_are_put_together_once() {
     let rebuilt = rebuild(&world.config(), &request).unwrap();
     assert_eq!(rebuilt.tables[0].periods, 2, "{rebuilt:?}");
     assert_rows(&world.shown(), &world.all().rows());
+}
+
+#[test]
+fn an_archive_is_not_put_together() {
+    let world = World::new();
+    let config = Config { archives: vec![Archive::new("everything")], ..world.config() };
+    let archive = Compact { tables: vec!["everything".into()], days: None };
+    let error = compact(&config, &archive).unwrap_err();
+    assert!(matches!(&error, CompactError::Archive { table } if table == "everything"), "{error}");
+    // All tables are those of windows.
+    assert_eq!(compact(&config, &Compact::default()).unwrap().days.len(), 4);
 }
 
 #[test]

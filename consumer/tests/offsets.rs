@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{GROUP, PATIENCE, Rig, TOPIC, activity, rec};
+use common::{GROUP, Rig, TOPIC, activity, rec};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use spillway_consumer::store::StoreSettings;
@@ -29,25 +29,6 @@ fn drain(config: Config) -> Result<Summary, Error> {
     run(config, &control)
 }
 
-/// More than the mock keeps of a partition. Returns the first offset that is left.
-fn overflow(rig: &Rig) -> i64 {
-    for batch in 0..8_u32 {
-        rig.send((0..100_u32).map(|i| {
-            let n = batch * 100 + i;
-            let mut record = rec(0, n, i64::from(n), "ann");
-            let text = record.value.split_off(record.value.len() - 4);
-            record.value.extend(std::iter::repeat_n(b' ', 10_000));
-            record.value.extend(text);
-            record
-        }));
-    }
-    let client: BaseConsumer =
-        ClientConfig::new().set("bootstrap.servers", rig.mock.bootstrap()).create().unwrap();
-    let (low, high) = client.fetch_watermarks(TOPIC, 0, PATIENCE).unwrap();
-    assert!(low > 10 && high == 800, "{low} {high}");
-    low
-}
-
 #[test]
 fn an_offset_that_another_tool_has_set_counts_when_there_is_no_log() {
     let rig = Rig::new(1);
@@ -61,7 +42,7 @@ fn an_offset_that_another_tool_has_set_counts_when_there_is_no_log() {
 #[test]
 fn records_that_were_deleted_are_counted_and_passed_over() {
     let rig = Rig::new(1);
-    let low = overflow(&rig);
+    let low = rig.overflow(0);
     set_offset(&rig, 2);
     let counted = rig.drain().progress;
     assert_eq!(i64::try_from(counted.missed).unwrap(), low - 2, "{counted:?}");
@@ -71,7 +52,7 @@ fn records_that_were_deleted_are_counted_and_passed_over() {
 #[test]
 fn records_that_were_deleted_stop_a_run_that_should_not_pass_them_over() {
     let rig = Rig::new(1);
-    let low = overflow(&rig);
+    let low = rig.overflow(0);
     set_offset(&rig, 2);
     for _ in 0..2 {
         let config = Config { on_gap: OnGap::Stop, ..rig.config() };

@@ -68,9 +68,14 @@ fn the_statements_for_athena_fit_the_objects_and_come_to_what_counts() {
 
 #[test]
 fn a_notification_has_the_form_that_is_described() {
-    let described: serde_json::Value = serde_json::from_str(&block("json notification")).unwrap();
-    let keys: Vec<_> = described.as_object().unwrap().keys().map(String::as_str).collect();
-    assert_eq!(keys, ["id", "object", "store", "table", "window_end", "window_start"]);
+    let keys = |of: &str| -> Vec<String> {
+        let described: serde_json::Value = serde_json::from_str(&block(&format!("json {of}"))).unwrap();
+        described.as_object().unwrap().keys().cloned().collect()
+    };
+    let window = ["id", "object", "store", "table", "what", "window_end", "window_start"];
+    assert_eq!(keys("notification=window"), window);
+    assert_eq!(keys("notification=version"), ["day", "id", "object", "store", "table", "version", "what"]);
+    assert_eq!(keys("notification=day"), ["day", "id", "object", "store", "table", "what"]);
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod world;
 use std::process::Command;
 
 use common::{START, rows};
+use spillway_consumer::Config;
+use spillway_consumer::archive::Archive;
 use spillway_consumer::rebuild::{Copies, Rebuild, RebuildError, Rebuilt, rebuild};
 use world::{DAY, TABLE, World, assert_rows};
 
@@ -108,6 +110,55 @@ fn an_unknown_table_is_an_error() {
         matches!(&error, RebuildError::NoTable { known, .. } if known == "activity, city_activity"),
         "{error}"
     );
+}
+
+#[test]
+fn records_that_kafka_has_deleted_are_asked_for_before_anything_is_written() {
+    let mut world = World::new();
+    world.come_late(&LATE);
+    let low = world.rig.overflow(1);
+    let everything = |copies| Rebuild {
+        tables: vec![TABLE.into()],
+        from: START * MICROS,
+        to: (START + 30 * DAY) * MICROS,
+        copies,
+    };
+    let error = rebuild(&world.config(), &everything(Copies::AskKafka)).unwrap_err();
+    assert!(
+        matches!(&error, RebuildError::Deleted { partition: 1, from: 0, low: is } if *is == low),
+        "{error:?}"
+    );
+    let said = error.to_string();
+    let expected = format!(
+        "Kafka has deleted records of partition 1 before offset {low}, and those from 0 on are needed"
+    );
+    assert!(said.starts_with(&expected) && said.contains("--count-copies"), "{said}");
+    assert!(!world.store().join("rebuilt").exists(), "nothing is written");
+    assert_rows(&world.shown(), &world.on_time.rows());
+
+    // The program says the same, and that its input is not there.
+    let output = Command::new(env!("CARGO_BIN_EXE_spillway-consumer"))
+        .env_clear()
+        .args(["rebuild", "--table", TABLE, "--from", "2026-11-01", "--to", "2026-12-01", "--config"])
+        .arg(configured(&world))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(66), "{}", String::from_utf8_lossy(&output.stdout));
+    assert!(String::from_utf8_lossy(&output.stderr).contains(&expected));
+    assert!(!world.store().join("rebuilt").exists());
+
+    // Without them, on request.
+    let rebuilt = rebuild(&world.config(), &everything(Copies::NotLookedFor)).unwrap();
+    assert_eq!((rebuilt.late, rebuilt.tables[0].objects.len()), (9, 2), "{rebuilt:?}");
+}
+
+#[test]
+fn an_archive_is_not_counted_again() {
+    let world = World::new();
+    let config = Config { archives: vec![Archive::new("everything")], ..world.config() };
+    let request = Rebuild { tables: vec!["everything".into()], from: 0, to: 1, copies: Copies::AskKafka };
+    let error = rebuild(&config, &request).unwrap_err();
+    assert!(matches!(&error, RebuildError::Archive { table } if table == "everything"), "{error}");
 }
 
 fn configured(world: &World) -> std::path::PathBuf {

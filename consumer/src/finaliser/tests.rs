@@ -1,7 +1,10 @@
 //! Tests of finalisers that compete, step by step: what the model finds by chance is found here for sure.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use super::*;
 use crate::aggregate::Partial;
@@ -9,6 +12,7 @@ use crate::event::Kind;
 use crate::filter::Filter;
 use crate::log::Entry;
 use crate::metrics::{By, Reading};
+use crate::store::{Created, StoreError};
 use crate::tables::Table;
 use crate::testing::event;
 use crate::testing::store::Memory;
@@ -122,4 +126,95 @@ async fn archived_events_are_in_their_objects_before_a_proposal_passes_their_ent
     assert_eq!(finaliser.take_archived(), [Written { objects: 2, rows: 3, found: 0 }]);
     assert_eq!(finaliser.take_archived(), []);
     assert_eq!(finaliser.newest().unwrap().positions, BTreeMap::from([(0, 1)]));
+}
+
+/// Counts who waits for an object at the same time.
+#[derive(Clone)]
+struct Counting {
+    inner: Memory,
+    now: Arc<AtomicUsize>,
+    most: Arc<AtomicUsize>,
+    all: Arc<AtomicUsize>,
+}
+
+impl Counting {
+    fn new() -> Self {
+        Self { inner: Memory::new(1, 0), now: Arc::default(), most: Arc::default(), all: Arc::default() }
+    }
+
+    /// The most at the same time and all, since it was last asked.
+    fn take(&self) -> (usize, usize) {
+        (self.most.swap(0, Ordering::SeqCst), self.all.swap(0, Ordering::SeqCst))
+    }
+}
+
+impl Objects for Counting {
+    async fn create(&self, object: &str, content: Bytes) -> Result<Created, StoreError> {
+        self.inner.create(object, content).await
+    }
+
+    async fn get(&self, object: &str) -> Result<Option<Bytes>, StoreError> {
+        self.most.fetch_max(self.now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        self.all.fetch_add(1, Ordering::SeqCst);
+        let found = self.inner.get(object).await;
+        self.now.fetch_sub(1, Ordering::SeqCst);
+        found
+    }
+
+    async fn list(&self, folder: &str, after: Option<&str>) -> Result<Vec<String>, StoreError> {
+        self.inner.list(folder, after).await
+    }
+
+    async fn folders(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        self.inner.folders(folder).await
+    }
+}
+
+#[tokio::test]
+async fn entries_of_many_partitions_are_asked_for_at_once_and_not_more_than_so_many() {
+    const PARTITIONS: i32 = 40;
+    let store = Counting::new();
+    let (log, sink) = (Log::new(store.clone(), "events"), Seen::default());
+    let put = async |partition, seq, from, through| {
+        assert_eq!(log.put(&entry(partition, seq, from, through)).await.unwrap(), Put::Ours);
+    };
+    for partition in 0..PARTITIONS {
+        put(partition, 0, None, MINUTE).await;
+    }
+    let mut finaliser = Finaliser::open(log.clone(), tables()).await.unwrap();
+    store.take();
+    assert_eq!(finaliser.step(PARTITIONS, &sink).await.unwrap(), Step::Proposed);
+    assert_eq!(store.take(), (PARALLEL, 40), "each once");
+    assert!(matches!(finaliser.step(PARTITIONS, &sink).await.unwrap(), Step::Final { .. }));
+
+    // All but one go on; then the frontier depends on that one alone, and nobody else is asked for.
+    for partition in 1..PARTITIONS {
+        put(partition, 1, Some(MINUTE), 2 * MINUTE).await;
+    }
+    store.take();
+    assert_eq!(finaliser.step(PARTITIONS, &sink).await.unwrap(), Step::Waiting);
+    assert_eq!(store.take(), (PARALLEL, 40 + 1));
+    put(0, 1, Some(MINUTE), 2 * MINUTE).await;
+    assert_eq!(finaliser.step(PARTITIONS, &sink).await.unwrap(), Step::Proposed);
+    assert!(matches!(finaliser.step(PARTITIONS, &sink).await.unwrap(), Step::Final { .. }));
+    assert_eq!(*sink.windows.lock().unwrap(), [0, MINUTE]);
+    assert_eq!(finaliser.entries_read(), 80);
+}
+
+#[tokio::test]
+async fn a_new_finaliser_asks_for_what_a_proposal_needs_at_once() {
+    const PARTITIONS: i32 = 20;
+    let store = Counting::new();
+    let (log, sink) = (Log::new(store.clone(), "events"), Seen::default());
+    for partition in 0..PARTITIONS {
+        let put = log.put(&entry(partition, 0, None, MINUTE)).await.unwrap();
+        assert_eq!(put, Put::Ours);
+    }
+    let mut first = Finaliser::open(log.clone(), tables()).await.unwrap();
+    assert_eq!(first.step(PARTITIONS, &sink).await.unwrap(), Step::Proposed);
+    // It dies; another one carries the proposal out.
+    let mut second = Finaliser::open(log.clone(), tables()).await.unwrap();
+    store.take();
+    assert!(matches!(second.step(PARTITIONS, &sink).await.unwrap(), Step::Final { .. }));
+    assert_eq!(store.take(), (PARALLEL, 20));
 }

@@ -1,10 +1,13 @@
 //! Asks how many partitions there are, and their leaders where they end.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::Consumer;
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Client, Worker};
 use crate::activity::Ends;
@@ -58,11 +61,62 @@ impl EndsProbe {
     }
 }
 
-/// Asks for each partition. When one leader does not answer, the rest of the round is given up: the
-/// next one tries again.
+/// Asks for all partitions at once. A leader answers only when the fetch before it on the same connection is
+/// answered, which may take half a second: one partition after the other, this would add up.
 fn ask(client: &Client, topic: &str, partitions: &[i32]) -> Round {
     let total = super::partition_count(client, topic, TIMEOUT);
-    let mut is_away = total.is_err();
+    let ends = match &total {
+        Err(_) => partitions.iter().map(|partition| (*partition, None)).collect(),
+        Ok(_) => at_once(client, topic, partitions).unwrap_or_else(|error| {
+            tracing::debug!(%error, "not every leader answers; asking one after the other");
+            one_by_one(client, topic, partitions)
+        }),
+    };
+    Round { total: total.ok(), ends }
+}
+
+type AllEnds = Vec<(i32, Option<Ends>)>;
+
+fn at_once(client: &Client, topic: &str, partitions: &[i32]) -> KafkaResult<AllEnds> {
+    if partitions.is_empty() {
+        return Ok(AllEnds::new());
+    }
+    let asked = Instant::now();
+    let low = offsets(client, topic, partitions, Offset::Beginning)?;
+    let high = offsets(client, topic, partitions, Offset::End)?;
+    let ends = |partition: &i32| {
+        let (low, high) = (*low.get(partition)?, *high.get(partition)?);
+        Some(Ends { low, high, asked })
+    };
+    Ok(partitions.iter().map(|partition| (*partition, ends(partition))).collect())
+}
+
+/// The offsets that `which` stands for. librdkafka sends one request to each leader, where the place of a
+/// time may also be one of the two ends.
+fn offsets(
+    client: &Client,
+    topic: &str,
+    partitions: &[i32],
+    which: Offset,
+) -> KafkaResult<BTreeMap<i32, i64>> {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition_offset(topic, *partition, which)?;
+    }
+    let found = client.offsets_for_times(list, TIMEOUT)?;
+    let mut offsets = BTreeMap::new();
+    for element in found.elements_for_topic(topic) {
+        element.error()?;
+        if let Offset::Offset(offset) = element.offset() {
+            offsets.insert(element.partition(), offset);
+        }
+    }
+    Ok(offsets)
+}
+
+/// When one leader does not answer, the rest of the round is given up: the next one tries again.
+fn one_by_one(client: &Client, topic: &str, partitions: &[i32]) -> AllEnds {
+    let mut is_away = false;
     let mut one = |partition: i32| {
         if is_away {
             return (partition, None);
@@ -77,5 +131,5 @@ fn ask(client: &Client, topic: &str, partitions: &[i32]) -> Round {
             }
         }
     };
-    Round { total: total.ok(), ends: partitions.iter().map(|partition| one(*partition)).collect() }
+    partitions.iter().map(|partition| one(*partition)).collect()
 }

@@ -199,7 +199,7 @@ fn entry(header: Header, rows: Vec<Row>) -> Result<Entry, CodecError> {
         let metrics: Metrics = serde_json::from_str(&row.state)
             .map_err(|source| CodecError::Json { what: "an aggregate", source })?;
         let empty = || vec![Partial::default(); header.tables.len()];
-        panes.entry(start).or_insert_with(empty)[table].put(row.group.into(), metrics);
+        panes.entry(start).or_insert_with(empty)[table].put(&row.group, metrics);
     }
     Ok(Entry { header, panes, kept, archived })
 }

@@ -1,12 +1,14 @@
 //! Which final objects a target has not been told of: windows by the names in the store, objects of archives
 //! by the entries of the log that they were made of.
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::Final;
 use super::mark::Mark;
-use super::note::Note;
+use super::note::{Note, Of};
 use crate::archive::{self, Archive};
 use crate::config::Config;
-use crate::log::{Log, LogError};
+use crate::log::{Entry, Log, LogError};
 use crate::micros::Micros;
 use crate::parquet::TABLES;
 use crate::parquet::object_name;
@@ -22,6 +24,9 @@ pub(super) enum DueError {
     #[error("the log cannot be read")]
     Log(#[from] LogError),
 }
+
+/// Entries that are fetched at once.
+const PARALLEL: usize = 8;
 
 /// Where objects are found.
 #[derive(Debug)]
@@ -54,8 +59,12 @@ impl<S: Objects> Source<S> {
         }
         if !self.archives.is_empty() {
             for (partition, end) in &newest.positions {
-                for seq in told.position(*partition)..*end {
-                    self.archived(*partition, seq, &mut notes).await?;
+                let seqs = told.position(*partition)..*end;
+                let read = seqs.map(|seq| self.log.read(*partition, seq));
+                let mut entries = stream::iter(read).buffered(PARALLEL);
+                while let Some(entry) = entries.try_next().await? {
+                    // An entry of old that was removed has been read by whoever removed it.
+                    entry.iter().for_each(|entry| self.archived(entry, &mut notes));
                 }
             }
         }
@@ -86,7 +95,7 @@ impl<S: Objects> Source<S> {
                 let Some(start) = period_of(&object, &table.name) else { continue };
                 let end = start.saturating_add(width);
                 if end <= through && after.is_none_or(|after| end > after) {
-                    notes.push(Note { table: table.name.clone(), object, window: Some((start, end)) });
+                    notes.push(Note { table: table.name.clone(), object, of: Of::Window { start, end } });
                 }
             }
         }
@@ -94,14 +103,11 @@ impl<S: Objects> Source<S> {
     }
 
     /// The archives' objects that an entry came to.
-    async fn archived(&self, partition: i32, seq: u64, notes: &mut Vec<Note>) -> Result<(), DueError> {
-        // An entry of old that was removed has been read by whoever removed it.
-        let Some(entry) = self.log.read(partition, seq).await? else { return Ok(()) };
+    fn archived(&self, entry: &Entry, notes: &mut Vec<Note>) {
         for archive in &self.archives {
             let parts = archive::parts(archive, &entry.header, &entry.archived);
-            let note = |(object, _)| Note { table: archive.name.clone(), object, window: None };
+            let note = |(object, _)| Note { table: archive.name.clone(), object, of: Of::Events };
             notes.extend(parts.into_iter().map(note));
         }
-        Ok(())
     }
 }

@@ -9,8 +9,9 @@ use crate::micros::Micros;
 use crate::store::Objects;
 use crate::tables::Tables;
 
-/// Entries that are fetched at once.
-const PARALLEL: usize = 8;
+/// Entries that are fetched at once, of each of so many partitions.
+pub(super) const PARALLEL: usize = 8;
+const PARTITIONS: usize = 4;
 
 /// What the log of one partition has for a range of event time.
 #[derive(Debug)]
@@ -42,10 +43,10 @@ pub(crate) async fn read<S: Objects>(
 ) -> Result<(Option<Micros>, Vec<Chain>), RebuildError> {
     // The proposal first: a partition that is not listed after it has nothing before it.
     let proposal = log.newest_proposal(None).await?;
-    let mut chains = Vec::new();
-    for partition in log.partitions().await? {
-        chains.extend(chain(log, partition, range).await?);
-    }
+    let partitions = log.partitions().await?;
+    let chains = stream::iter(partitions).map(|p| chain(log, p, range)).buffered(PARTITIONS);
+    let chains: Vec<Option<Chain>> = chains.try_collect().await?;
+    let chains: Vec<Chain> = chains.into_iter().flatten().collect();
     let is_closed = |through: Micros| chains.iter().all(|chain| chain.closed_through >= Some(through));
     let through = proposal.and_then(|newest| match newest.through {
         through if is_closed(through) => Some(through),

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+
 use super::Span;
-use super::late::{Chain, read_entry};
+use super::late::{Chain, PARALLEL, read_entry};
 use crate::event::Message;
 use crate::finalise::{FinalWindow, Windows};
 use crate::log::{Entry, Header, Kept, Log, LogError};
@@ -102,8 +104,10 @@ impl Recount<'_> {
         let mut windows = Windows::new(self.tables.clone(), Some(*first));
         for chain in chains {
             let overlap = |(_, span): &&(u64, Span)| needed.iter().any(|need| overlaps(need, span));
-            for (seq, _) in chain.entries.iter().filter(overlap) {
-                let mut entry = read_entry(log, chain.partition, *seq).await?;
+            let seqs: Vec<u64> = chain.entries.iter().filter(overlap).map(|(seq, _)| *seq).collect();
+            let read = seqs.into_iter().map(|seq| read_entry(log, chain.partition, seq));
+            let mut entries = stream::iter(read).buffered(PARALLEL);
+            while let Some(mut entry) = entries.try_next().await? {
                 entry.panes.retain(|start, _| needed.iter().any(|need| need.contains(start)));
                 windows.take(entry, false);
             }

@@ -82,6 +82,11 @@ pub(crate) fn version_of(object: &str, table: &str) -> Option<u64> {
     stem(object, table)?.strip_prefix('v')?.parse().ok()
 }
 
+/// Whether an object is what [`Day::compact`] has named.
+pub(crate) fn is_compact(object: &str, table: &str, day: Day) -> bool {
+    object == day.compact(table)
+}
+
 /// What an object's name says besides its folders, its table and that it is Parquet.
 fn stem<'a>(object: &'a str, table: &str) -> Option<&'a str> {
     let file = object.rsplit('/').next()?;

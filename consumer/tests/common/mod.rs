@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod hook;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -12,6 +14,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use spillway_consumer::store::StoreSettings;
@@ -75,6 +78,25 @@ impl Rig {
         self.producer.flush(PATIENCE).unwrap();
         assert_eq!(self.producer.in_flight_count(), 0);
         sent
+    }
+
+    /// Fills a partition with more than the mock keeps of it. Returns the first offset that is left.
+    pub(crate) fn overflow(&self, partition: i32) -> i64 {
+        for batch in 0..8_u32 {
+            self.send((0..100_u32).map(|i| {
+                let n = batch * 100 + i;
+                let mut record = rec(partition, n, i64::from(n), "ann");
+                let text = record.value.split_off(record.value.len() - 4);
+                record.value.extend(std::iter::repeat_n(b' ', 10_000));
+                record.value.extend(text);
+                record
+            }));
+        }
+        let client: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", self.mock.bootstrap()).create().unwrap();
+        let (low, high) = client.fetch_watermarks(TOPIC, partition, PATIENCE).unwrap();
+        assert!(low > 10 && high >= 800, "{low} {high}");
+        low
     }
 
     /// Spreads lines over the partitions by their id, as the daemon does with a key.
