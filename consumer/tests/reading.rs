@@ -1,8 +1,8 @@
 //! The queries of docs/reading.md, as they stand there, on a store that a consumer has written: with a day
 //! that was compacted, periods that were rebuilt twice, and days that neither was done to.
 //!
-//! Needs `python3` and a package index the first time. Spark has a test of its own that is not run by
-//! default: it takes a Java and a minute.
+//! The queries need `python3` and, the first time, a package index; that with Spark also a Java and a minute. So
+//! they are not run by default.
 
 #![allow(clippy::unwrap_used, reason = "a test may fail loudly")]
 
@@ -48,6 +48,7 @@ fn all_days(tweets: &Tweets) -> Vec<Row> {
 }
 
 #[test]
+#[ignore = "needs Python and, once, a package index: cargo test -p spillway-consumer --test reading -- --ignored --skip spark"]
 fn duckdb_and_pandas_read_what_counts() {
     let world = written();
     let (venv, store) = (page::venv(), world.store());
@@ -59,6 +60,7 @@ fn duckdb_and_pandas_read_what_counts() {
 }
 
 #[test]
+#[ignore = "needs Python and, once, a package index: cargo test -p spillway-consumer --test reading -- --ignored --skip spark"]
 fn the_statements_for_athena_fit_the_objects_and_come_to_what_counts() {
     let world = written();
     let (all, of_days) = page::athena(&page::venv(), world.store());
