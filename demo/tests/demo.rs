@@ -73,14 +73,17 @@ fn an_outage_is_survived_and_reported() {
     assert!(!report["happiest_hashtags"]["hashtags"].as_array().unwrap().is_empty(), "{report:#}");
     let polarity = |end: &str| report[end]["polarity"].as_f64().unwrap();
     assert!(polarity("most_positive") > 0.5 && polarity("most_negative") < 0.0, "{report:#}");
-    assert!(n("sentiment_rows") >= 12, "an hour of windows of 5 minutes");
 
     for table in ["activity", "city_activity", "happiest_hashtags", "sentiment_extremes"] {
+        let mut objects = 0;
         let days = fs::read_dir(out.join("store/tables").join(table)).unwrap();
         for day in days.map(|day| day.unwrap()) {
             assert!(day.file_name().to_str().unwrap().starts_with("dt=20"), "{day:?}");
-            assert!(fs::read_dir(day.path()).unwrap().count() > 0);
+            objects += fs::read_dir(day.path()).unwrap().count() as u64;
         }
+        // At the least half an hour, or parts of two hours.
+        assert!(objects >= if table == "happiest_hashtags" { 1 } else { 6 }, "{table}: {objects}");
+        assert!(table != "sentiment_extremes" || n("sentiment_rows") == objects, "one row a window: {objects}");
     }
     for file in ["spillwayd.toml", "spillway-consumer.toml", "demo.log"] {
         assert!(fs::metadata(out.join(file)).unwrap().len() > 0, "{file}");
