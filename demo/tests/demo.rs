@@ -83,7 +83,10 @@ fn an_outage_is_survived_and_reported() {
         }
         // At the least half an hour, or parts of two hours.
         assert!(objects >= if table == "happiest_hashtags" { 1 } else { 6 }, "{table}: {objects}");
-        assert!(table != "sentiment_extremes" || n("sentiment_rows") == objects, "one row a window: {objects}");
+        assert!(
+            table != "sentiment_extremes" || n("sentiment_rows") == objects,
+            "one row a window: {objects}"
+        );
     }
     for file in ["spillwayd.toml", "spillway-consumer.toml", "demo.log"] {
         assert!(fs::metadata(out.join(file)).unwrap().len() > 0, "{file}");

@@ -30,6 +30,9 @@ use server::Server;
 use crate::host::Host;
 pub use crate::host::StartError;
 
+/// How long a pause waits for what is being written.
+const PAUSE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Gets every record that has been wholly written, in order, without its line end.
 pub type Tap = Box<dyn FnMut(&[u8]) + Send>;
 
@@ -157,9 +160,11 @@ impl Upstream {
         self.shared.change(|state| state.refusals.extend(std::iter::repeat_n(refusal.clone(), times)));
     }
 
-    /// Serves no more records; keep-alives go on.
+    /// Serves no more records; keep-alives go on. What is being written is served first: returns when it is, or
+    /// after a while when the client does not read.
     pub fn pause(&self) {
         self.shared.change(|state| state.paused = true);
+        self.shared.wait(Instant::now() + PAUSE_TIMEOUT, |state| state.sending == 0);
     }
 
     /// Ends a pause, also one at [`Options::pause_at`].

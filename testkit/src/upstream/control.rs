@@ -81,6 +81,8 @@ pub(super) struct State {
     pub(super) stopping: bool,
     pub(super) stalled: bool,
     pub(super) paused: bool,
+    /// So many connections are writing records.
+    pub(super) sending: usize,
     pub(super) pause_at: Option<u64>,
     /// In the order in which they happen.
     pub(super) cuts: VecDeque<Cut>,
@@ -99,6 +101,7 @@ impl State {
             stopping: false,
             stalled: false,
             paused: false,
+            sending: 0,
             pause_at,
             cuts: cuts.into(),
             refusals: VecDeque::new(),

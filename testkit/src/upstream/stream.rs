@@ -99,7 +99,15 @@ impl<'a> Streamer<'a> {
         }
         match self.pacer.due(now).min(room) {
             0 => Step::Wait(Some(self.pacer.next().max(now + TICK).min(self.last_write + self.keep_alive))),
-            records => Step::Send(self.feeder.take(records, CHUNK_BYTES)),
+            records => {
+                let mut state = self.shared.lock();
+                if state.is_paused() {
+                    return Step::Wait(keep_alive);
+                }
+                state.sending += 1;
+                drop(state);
+                Step::Send(self.feeder.take(records, CHUNK_BYTES))
+            }
         }
     }
 
@@ -126,6 +134,7 @@ impl<'a> Streamer<'a> {
         self.pacer.gave(served);
         let index = self.index;
         self.shared.progress(|state| {
+            state.sending -= 1;
             state.served += served;
             state.connections[index].served += served;
         });

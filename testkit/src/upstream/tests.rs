@@ -214,6 +214,23 @@ fn a_client_that_goes_away_mid_record_loses_what_was_written_and_no_more() {
 }
 
 #[test]
+fn nothing_more_is_served_when_a_pause_has_begun() {
+    for _ in 0..20 {
+        let upstream = start(numbers(1_000_000), Options::default());
+        let mut client = Client::connect(&upstream, "");
+        assert!(client.lines(100).len() >= 100);
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| client.body());
+            upstream.pause();
+            let served = upstream.served();
+            assert!(!upstream.wait_served(served + 1, Duration::from_millis(50)));
+            upstream.stop();
+            drop(reader);
+        });
+    }
+}
+
+#[test]
 fn a_new_connection_replaces_the_old_one() {
     let upstream = start(numbers(100), Options { pause_at: Some(50), ..Options::default() });
     let mut old = Client::connect(&upstream, "");
@@ -279,8 +296,9 @@ fn the_rate_is_kept() {
     let upstream = start(numbers(1_000_000), Options { rate: 4_000, ..Options::default() });
     let mut client = Client::connect(&upstream, "");
     let began = Instant::now();
-    assert_eq!(client.lines(2_000).len() / 100, 20);
-    let rate = 2_000.0 / began.elapsed().as_secs_f64();
+    // A slow machine may find more than it waits for.
+    let lines = client.lines(2_000).len();
+    let rate = lines as f64 / began.elapsed().as_secs_f64();
     // A busy machine may be slow; too fast is never right.
     assert!((1_000.0..4_400.0).contains(&rate), "{rate:.0} records/s");
     upstream.stop();
