@@ -7,7 +7,6 @@ mod common;
 use std::time::Duration;
 
 use common::{Rig, activity, rec};
-use spillway_consumer::Config;
 
 #[test]
 fn a_drain_does_not_wait_for_close_steps() {
@@ -24,6 +23,5 @@ fn a_drain_does_not_wait_for_close_steps() {
     assert_eq!((summary.progress.events, summary.progress.late), (61, 0), "{summary:?}");
     assert_eq!(activity(rig.store()), [(0, 11), (300, 10), (600, 10), (900, 10), (1_200, 10), (1_500, 10)]);
     // Drained again there is nothing to do, and it is as quick.
-    let config = Config { ..rig.config() };
-    assert_eq!(rig.start(config).drain().progress.read, 0);
+    assert_eq!(rig.start(rig.config()).drain().progress.read, 0);
 }

@@ -34,6 +34,7 @@ pub use admin::{Admin, Leader};
 pub use brokers::State;
 pub use detached::Detached;
 pub use error::Error;
+pub(crate) use jars::copy_dependencies;
 pub use layout::Listener;
 pub use node::Jvm;
 pub use tls::TlsFiles;

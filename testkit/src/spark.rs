@@ -4,8 +4,9 @@
 //! It needs `python3` with its module `venv`, a JDK of version 17 or 21, and, the first time, Maven; 430 MB.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 
+use crate::cluster::{self, copy_dependencies};
 use crate::python::{self, Venv, lock, target_dir};
 
 const POM: &str = include_str!("../spark/pom.xml");
@@ -26,17 +27,9 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// There is no Maven.
-    #[error("cannot run mvn; install Maven, for example the package maven")]
-    Start(#[source] std::io::Error),
     /// The jars cannot be had.
-    #[error("mvn ended with {status}:\n{output}")]
-    Maven {
-        /// How.
-        status: ExitStatus,
-        /// What it said.
-        output: String,
-    },
+    #[error("the connector of Spark for Kafka cannot be fetched")]
+    Jars(#[from] cluster::Error),
 }
 
 /// A Spark that can read from Kafka.
@@ -83,24 +76,12 @@ fn connector() -> Result<Vec<PathBuf>, Error> {
     let (_lock, libs) = (lock(&dir)?, dir.join("libs"));
     if !dir.join(COMPLETE).exists() {
         write(&dir.join("pom.xml"), POM)?;
-        fetch(&dir.join("pom.xml"), &libs)?;
+        copy_dependencies(&dir.join("pom.xml"), &libs)?;
         write(&dir.join(COMPLETE), "")?;
     }
     let unreadable = |source| Error::File { path: libs.clone(), source };
     let files: Result<Vec<_>, _> = std::fs::read_dir(&libs).map_err(unreadable)?.collect();
     Ok(files.map_err(unreadable)?.into_iter().map(|file| file.path()).collect())
-}
-
-fn fetch(pom: &Path, libs: &Path) -> Result<(), Error> {
-    let mut maven = Command::new("mvn");
-    maven.arg("-q").arg("-B").arg("-f").arg(pom).arg("dependency:copy-dependencies");
-    maven.arg(format!("-DoutputDirectory={}", libs.display())).arg("-DincludeScope=runtime");
-    let output = crate::children::output(&mut maven).map_err(Error::Start)?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = [output.stdout, output.stderr].concat();
-    Err(Error::Maven { status: output.status, output: String::from_utf8_lossy(&text).into_owned() })
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {

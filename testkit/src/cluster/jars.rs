@@ -46,11 +46,7 @@ impl Jars {
         let (pom, source) = (self.dir.join("pom.xml"), self.dir.join("Admin.java"));
         write(&pom, POM)?;
         write(&source, ADMIN)?;
-        let mut maven = Command::new("mvn");
-        maven.arg("-q").arg("-B").arg("-f").arg(&pom).arg("dependency:copy-dependencies");
-        maven.arg(format!("-DoutputDirectory={}", self.dir.join("libs").display()));
-        maven.arg("-DincludeScope=runtime");
-        run("mvn", "install Maven, for example the package maven", &mut maven)?;
+        copy_dependencies(&pom, &self.dir.join("libs"))?;
         let mut javac = Command::new("javac");
         javac.arg("-nowarn").arg("-cp").arg(self.dir.join("libs/*"));
         javac.arg("-d").arg(self.dir.join("classes")).arg(&source);
@@ -62,6 +58,14 @@ impl Jars {
     }
 }
 
+/// Has Maven fetch the jars that a POM names, and those that they need, into `libs`.
+pub(crate) fn copy_dependencies(pom: &Path, libs: &Path) -> Result<(), Error> {
+    let mut maven = Command::new("mvn");
+    maven.arg("-q").arg("-B").arg("-f").arg(pom).arg("dependency:copy-dependencies");
+    maven.arg(format!("-DoutputDirectory={}", libs.display())).arg("-DincludeScope=runtime");
+    run("mvn", "install Maven, for example the package maven", &mut maven)
+}
+
 /// The version of Kafka, as the POM names it.
 pub(super) fn version() -> &'static str {
     let (_, after) = POM.split_once("<kafka.version>").unwrap_or_default();
@@ -70,10 +74,7 @@ pub(super) fn version() -> &'static str {
 
 /// `kafka/` in the target folder that this program was built into.
 pub(super) fn cache_dir() -> PathBuf {
-    let program = std::env::current_exe().unwrap_or_default();
-    let target = program.ancestors().find(|dir| dir.join("CACHEDIR.TAG").exists());
-    let fallback = || Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("target");
-    target.map_or_else(fallback, Path::to_path_buf).join("kafka")
+    crate::python::target_dir().join("kafka")
 }
 
 /// Makes `dir` and locks it against other processes until the file is dropped.

@@ -9,7 +9,7 @@ use super::compose::{Author, Post, Reference, username};
 use super::world::Place;
 use crate::rng::Rng;
 
-/// Share of records whose non-ASCII text is escaped as `\uXXXX`, as some recorders write it.
+/// Share of records whose non-ASCII text is escaped as a backslash, `u` and four digits, as some recorders write it.
 const ESCAPED_SHARE: f64 = 0.1;
 
 /// What people say of themselves.
