@@ -61,12 +61,17 @@ impl Host {
         self.address
     }
 
-    /// Accepts no more and waits until every connection has ended; the tasks must have been told.
-    pub(crate) fn stop(&mut self) {
-        self.stop.send_replace(true);
+    /// Waits until the thread ends, which it does only when it is told or fails.
+    pub(crate) fn wait(&mut self) {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+
+    /// Accepts no more and waits until every connection has ended; the tasks must have been told.
+    pub(crate) fn stop(&mut self) {
+        self.stop.send_replace(true);
+        self.wait();
     }
 }
 

@@ -7,6 +7,7 @@
 //! | [`tweets`] | the world: what people post, from a seed |
 //! | [`upstream`] | X's filtered stream over HTTP, with faults by script |
 //! | [`services`] | streaming services with their own ways to resume, and faults by script or seed |
+//! | [`posts`] | an upstream of numbered posts, for tests of whole hosts; the program `upstream` is it |
 //! | [`kafka`] | a cluster that can be taken down, and a reader that sees all that is in a topic |
 //! | [`cluster`] | a real Kafka cluster, to be killed, frozen and cut off |
 //! | [`disk`] | a disk whose power fails and whose space ends |
@@ -22,6 +23,7 @@
 //! | [`python`] | programs in Python, installed once |
 //! | [`spark`] | Spark with its connector for Kafka |
 //! | [`children`] | other processes, started beside a mock cluster |
+//! | [`systemd`] | a supervisor: hears what a program tells it, and has a watchdog |
 //! | [`samples`] | recordings of real streams, where they are at hand |
 //!
 //! It guarantees that the same seed gives the same bytes, and that its counts are exact: what it
@@ -40,6 +42,7 @@ pub mod kcat;
 pub mod numbered;
 pub mod oracle;
 mod pipe;
+pub mod posts;
 pub mod presets;
 pub mod program;
 pub mod python;
@@ -50,6 +53,7 @@ pub mod services;
 mod shared;
 pub mod spark;
 pub mod store_faults;
+pub mod systemd;
 pub mod tweets;
 pub mod upstream;
 

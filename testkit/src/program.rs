@@ -199,6 +199,12 @@ impl Program {
         Ok(program)
     }
 
+    /// Where its admin endpoint is.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// Its process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
