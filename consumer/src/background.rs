@@ -8,6 +8,7 @@ use crate::acquire::{AcquireError, Claim, acquire};
 use crate::error::Error;
 use crate::finaliser::{FinaliseError, Finaliser, Step};
 use crate::log::{Entry, Header, Log, LogError, Proposal, Put};
+use crate::newest::Newest;
 use crate::partition::Restored;
 use crate::patience::Patience;
 use crate::sink::TableSink;
@@ -54,6 +55,11 @@ impl Background {
         let (done, results) = unbounded();
         let sink = TableSink::new(store.clone(), &tables, facts);
         Self { runtime, log: Log::new(store, topic), tables, sink, done, results }
+    }
+
+    /// The newest windows that have been written.
+    pub(crate) fn newest(&self) -> &Newest {
+        self.sink.newest()
     }
 
     /// What has been done, one at a time.
@@ -157,13 +163,46 @@ impl Background {
         });
     }
 
+    /// Work that panics fails as well: the run would wait for its answer for ever.
     fn spawn(&self, work: impl Future<Output = Result<Done, Error>> + Send + 'static) {
         let done = self.done.clone();
+        let work = self.runtime.spawn(work);
         self.runtime.spawn(async move {
-            let result = work.await.unwrap_or_else(|error| Done::Failed(Box::new(error)));
+            // It is cancelled only with the runtime, after the run.
+            let result = work.await.unwrap_or(Err(Error::Panicked { part: "store" }));
+            let result = result.unwrap_or_else(|error| Done::Failed(Box::new(error)));
             if done.send(result).is_err() {
                 tracing::debug!("the run ended before the store answered; the next run finds out");
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use spillway_service::kafka::KafkaSettings;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::store::StoreSettings;
+
+    #[test]
+    fn work_that_panics_has_failed() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let settings = StoreSettings::local(dir.path());
+        let config = Config::new(KafkaSettings::plain("k:1"), "t", "g", settings.clone());
+        let store = Store::open(&settings).unwrap();
+        let tables = Tables::new(config.tables, config.archives).unwrap();
+        let background = Background::new(runtime.handle().clone(), store, "t", tables, Vec::new());
+        background.spawn(async { panic!("as a bug would") });
+        let done = background.results.recv_timeout(Duration::from_secs(60)).unwrap();
+        let Done::Failed(error) = done else { panic!("{done:?}") };
+        assert!(matches!(*error, Error::Panicked { part: "store" }), "{error:?}");
+        background.spawn(async { Ok(Done::Proposal(None)) });
+        let done = background.results.recv_timeout(Duration::from_secs(60)).unwrap();
+        assert!(matches!(done, Done::Proposal(None)), "{done:?}");
     }
 }

@@ -168,7 +168,8 @@ impl Closing {
         let objects: u64 = written.iter().map(|table| table.objects).sum();
         let found: u64 = written.iter().map(|table| table.found).sum();
         if objects + found > 0 {
-            tracing::info!(objects, found, frontier = micros::show(through), "windows are final");
+            let frontier = micros::show(through);
+            tracing::info!(event = "windows_final", objects, found, frontier, "windows are final");
         }
         self.written.iter_mut().zip(written).for_each(|(sum, table)| sum.add(table));
     }
@@ -208,7 +209,11 @@ impl Closing {
     }
 
     fn not_committed(&mut self, error: &CommitError, now: Instant) {
-        tracing::warn!(error = chain(error), "offsets could not be committed; trying again");
+        tracing::warn!(
+            event = "commit_failed",
+            error = chain(error),
+            "offsets could not be committed; trying again"
+        );
         self.commit_due = true;
         self.commit_not_before = Some(now + COMMIT_RETRY);
     }

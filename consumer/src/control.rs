@@ -5,8 +5,10 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
+use spillway_service::pulse::Pulse;
 
 use crate::micros::Micros;
+use crate::pulse::{Heart, Hearts, Part};
 use crate::watch::Watch;
 
 /// How a run ended.
@@ -30,6 +32,7 @@ struct Shared {
     progress: Mutex<Progress>,
     changed: Condvar,
     watch: Watch,
+    hearts: Hearts,
 }
 
 const STOP: u8 = 2;
@@ -72,6 +75,17 @@ impl Control {
     #[must_use]
     pub fn watch(&self) -> &Watch {
         &self.shared.watch
+    }
+
+    /// The pulse of the run's threads, for a watchdog.
+    #[must_use]
+    pub fn pulse(&self) -> &Pulse {
+        self.shared.hearts.pulse()
+    }
+
+    /// What a thread of the run counts its turns with.
+    pub(crate) fn heart(&self, part: Part) -> Heart {
+        self.shared.hearts.of(part)
     }
 
     pub(crate) fn is_stopping(&self) -> bool {

@@ -59,6 +59,12 @@ impl Engine {
         }
     }
 
+    /// How long after an event's time its windows can be closed at the latest, while events come: a pane and
+    /// the delay.
+    pub(crate) fn usual_lag(&self) -> Micros {
+        self.rules.pane.saturating_add(self.rules.delay)
+    }
+
     /// Takes a partition on, or takes it on anew.
     pub(crate) fn assign(&mut self, partition: i32, restored: Restored) {
         self.revoke(partition);

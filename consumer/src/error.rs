@@ -102,6 +102,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// A part of the consumer has panicked, which is a bug. It does not come back within the run.
+    #[error("a part of the consumer has panicked: {part}; what it said is on standard error")]
+    Panicked {
+        /// Which.
+        part: &'static str,
+    },
     /// The system refuses a thread.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -136,6 +142,7 @@ impl Error {
             | Self::NoTopic { .. }
             | Self::Rewound { .. }
             | Self::Gap { .. }
+            | Self::Panicked { .. }
             | Self::Thread(_) => Exit::Failed,
         }
     }

@@ -255,7 +255,10 @@ impl<S: Objects> Finaliser<S> {
             Put::Theirs => {
                 let newest = self.log.newest_proposal(self.newest.as_ref()).await?;
                 self.conflicts += 1;
-                tracing::info!("another finaliser was first; going on from its proposal");
+                tracing::info!(
+                    event = "finaliser_superseded",
+                    "another finaliser was first; going on from its proposal"
+                );
                 self.go_on_from(newest);
             }
         }

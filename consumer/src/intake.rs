@@ -76,6 +76,7 @@ impl Intake {
         if let Some(held_back) = self.late.pass(now) {
             let time = micros::show(time);
             tracing::warn!(
+                event = "late_event",
                 partition,
                 offset,
                 time,
@@ -88,6 +89,7 @@ impl Intake {
     fn log_quarantined(&mut self, partition: i32, offset: i64, reason: &str, now: Instant) {
         if let Some(held_back) = self.quarantined.pass(now) {
             tracing::warn!(
+                event = "record_quarantined",
                 partition,
                 offset,
                 reason,
@@ -101,6 +103,7 @@ impl Intake {
         let Message::Notice { title } = notice else { return };
         if self.titles.len() < TITLES_MAX && self.titles.insert(title.clone().into_owned()) {
             tracing::warn!(
+                event = "notice_in_topic",
                 partition,
                 offset,
                 title = title.as_ref(),

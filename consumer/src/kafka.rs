@@ -81,10 +81,10 @@ impl ClientContext for Context {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => {
-                tracing::warn!(target: "librdkafka", facility, "{message}");
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => {
+                tracing::warn!(target: "librdkafka", event = "kafka_client", facility, "{message}");
             }
-            RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{message}"),
             RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
                 tracing::info!(target: "librdkafka", facility, "{message}")
             }
@@ -121,7 +121,7 @@ impl ConsumerContext for Context {
             RebalanceProtocol::Eager | RebalanceProtocol::None => client.unassign(),
         };
         if let Err(error) = released {
-            tracing::warn!(%error, "partitions could not be released");
+            tracing::warn!(event = "partitions_not_released", %error, "partitions could not be released");
         }
         self.push(GroupEvent::Revoked { partitions, lost });
     }
@@ -211,6 +211,7 @@ fn hint(partition: i32, offset: i64, metadata: &str) -> Option<Hint> {
         Ok(Some(hint)) => Some(hint),
         Ok(None) => {
             tracing::warn!(
+                event = "offset_without_hint",
                 partition,
                 offset,
                 "the committed offset says nothing of the log; another tool has set it"
@@ -218,7 +219,7 @@ fn hint(partition: i32, offset: i64, metadata: &str) -> Option<Hint> {
             None
         }
         Err(error) => {
-            tracing::warn!(partition, offset, %error, "the committed offset says nothing of the log; another program has set it");
+            tracing::warn!(event = "offset_without_hint", partition, offset, %error, "the committed offset says nothing of the log; another program has set it");
             None
         }
     }
@@ -266,7 +267,7 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(crate) fn close(client: &Client) {
     client.context().is_closing.store(true, Ordering::Relaxed);
     if let Err(error) = client.close_queue() {
-        tracing::warn!(%error, "the Kafka client cannot be closed in order");
+        tracing::warn!(event = "kafka_not_closed", %error, "the Kafka client cannot be closed in order");
         return;
     }
     let began = Instant::now();

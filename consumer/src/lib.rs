@@ -28,6 +28,8 @@ mod acquire;
 mod activity;
 mod aggregate;
 pub mod archive;
+#[cfg(test)]
+mod athena;
 mod background;
 mod closing;
 pub mod compact;
@@ -52,6 +54,7 @@ pub mod metrics;
 mod micros;
 #[cfg(test)]
 mod model;
+pub mod newest;
 mod notify;
 mod pane;
 mod parquet;
@@ -59,6 +62,7 @@ mod partition;
 mod patience;
 mod presets;
 mod profiles;
+mod pulse;
 pub mod read;
 pub mod rebuild;
 mod run;

@@ -4,17 +4,22 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use spillway_consumer::{Config, Control, CopiesTold, Summary, Until, run};
 use spillway_service::errors::chain;
 use spillway_service::exit::Exit;
-use spillway_service::settings::Environment;
-use spillway_service::{logging, units};
-use tokio::signal::unix::{SignalKind, signal};
+use spillway_service::settings::{self, Environment, Problems};
+use spillway_service::{logging, manual, units};
 
 mod compact_command;
 mod rebuild_command;
+mod reload;
 mod show_command;
+mod status_line;
+mod warden;
+
+use reload::Reload;
+use warden::Warden;
 
 /// Turns a Kafka topic into tables of time windows, written as Parquet to a folder or to S3.
 ///
@@ -34,7 +39,7 @@ enum Command {
     /// Read the topic and write the tables.
     ///
     /// Runs until SIGTERM or SIGINT. Windows that are open then are not written; the next start reads
-    /// their events again.
+    /// their events again. SIGHUP has the log level read again, and names what else has changed.
     Run {
         /// The configuration; spillway-consumer.toml in the source explains every setting.
         #[arg(long, value_name = "FILE")]
@@ -65,6 +70,12 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Write the man pages and the shell completions of this program, for a package.
+    #[command(hide = true)]
+    Generate {
+        /// The folder, which exists.
+        dir: PathBuf,
+    },
 }
 
 const EXIT_CODES: &str = "\
@@ -90,7 +101,12 @@ fn main() -> ExitCode {
         Command::Rebuild(arguments) => rebuild_command::run(arguments),
         Command::Compact(arguments) => compact_command::run(arguments),
         Command::Check { config } => check_command(&config),
+        Command::Generate { dir } => match manual::write(Arguments::command(), &dir) {
+            Ok(()) => Exit::Success,
+            Err(error) => complain(&format!("cannot write to {}: {error}", dir.display()), Exit::CannotWrite),
+        },
     };
+    logging::flush();
     exit.into()
 }
 
@@ -115,55 +131,66 @@ fn check_command(path: &Path) -> Exit {
 }
 
 fn run_command(path: &Path, drain: bool) -> Exit {
-    let config = match Config::read(path, &Environment::of_process()) {
-        Ok(config) => config,
-        Err(problems) => return complain(&problems.to_string(), Exit::Config),
+    let (config, reload) = match read_to_run(path) {
+        Ok(read) => read,
+        Err(problems) => return refuse(&problems),
     };
     if let Err(error) = logging::init(&config.log_level) {
-        return complain(&chain(&error), Exit::Config);
+        return complain(&chain(&error), Exit::Failed);
     }
+    run_with(config, reload, drain)
+}
+
+fn read_to_run(path: &Path) -> Result<(Config, Reload), Problems> {
+    let (env, text) = (Environment::of_process(), settings::read_text(path)?);
+    let config = Config::parse(&path.display().to_string(), &text, &env)?;
+    Ok((config, Reload::new(path.to_owned(), env, &text)))
+}
+
+/// In the journal each error is an entry of its own, so that `journalctl -p err` has them.
+fn refuse(problems: &Problems) -> Exit {
+    if !logging::is_to_journal() || logging::init("info").is_err() {
+        return complain(&problems.to_string(), Exit::Config);
+    }
+    for problem in problems.to_string().lines() {
+        tracing::error!(event = "configuration_invalid", "{problem}");
+    }
+    Exit::Config
+}
+
+fn run_with(config: Config, reload: Reload, drain: bool) -> Exit {
     for warning in config.warnings() {
-        tracing::warn!("{warning}");
+        tracing::warn!(event = "configuration_warning", "{warning}");
     }
     let control = Control::new();
     if drain {
         control.drain();
     }
-    if let Err(error) = stop_on_signals(control.clone()) {
-        return complain(&format!("cannot listen for signals: {error}"), Exit::Failed);
+    if let Err(error) = Warden::start(control.clone(), reload) {
+        tracing::error!(event = "start_failed", %error, "cannot listen to signals");
+        return Exit::Failed;
     }
     match run(config, &control) {
         Ok(summary) if summary.ended == Until::Drained => show(&report(&summary)),
-        Ok(summary) => {
-            tracing::info!(read = summary.progress.read, objects = summary.progress.objects, "stopped");
+        Ok(Summary { progress, .. }) => {
+            tracing::info!(
+                event = "stopped",
+                read = progress.read,
+                late = progress.late,
+                objects = progress.objects,
+                "stopped"
+            );
             Exit::Success
         }
+        Err(error) if control.watch().status().is_none() => {
+            tracing::error!(event = "start_failed", error = chain(&error), "cannot start");
+            error.exit()
+        }
         Err(error) => {
-            tracing::error!("{}", chain(&error));
+            tracing::error!(event = "run_failed", error = chain(&error), "cannot go on");
             error.exit()
         }
     }
-}
-
-/// Stops the run on SIGTERM and SIGINT. A second one is not needed: a run stops within a second or so.
-fn stop_on_signals(control: Control) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut term, mut int) = {
-        let _context = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
-    };
-    let wait = async move {
-        loop {
-            let name = tokio::select! {
-                _ = term.recv() => "SIGTERM",
-                _ = int.recv() => "SIGINT",
-            };
-            tracing::info!(signal = name, "stopping");
-            control.stop();
-        }
-    };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(wait))?;
-    Ok(())
 }
 
 /// What a drained run came to, for people.

@@ -198,7 +198,7 @@ impl Membership {
                 source: Box::new(error),
             });
         }
-        tracing::warn!(%error, "partitions cannot be taken on; trying again");
+        tracing::warn!(event = "partitions_not_taken", %error, "partitions cannot be taken on; trying again");
         self.retry_at = Some(now + RETRY);
         Ok(())
     }

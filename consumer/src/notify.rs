@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use spillway_service::secret::Secret;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::config::Config;
 use crate::log::Log;
@@ -107,8 +108,15 @@ pub(crate) struct Counters {
 #[derive(Debug)]
 pub(crate) struct Notifier {
     tell: watch::Sender<News>,
-    /// One for each courier.
-    counters: Vec<Arc<Counters>>,
+    couriers: Vec<Sent>,
+}
+
+/// A courier, seen from here.
+#[derive(Debug)]
+struct Sent {
+    name: &'static str,
+    counters: Arc<Counters>,
+    task: JoinHandle<()>,
 }
 
 /// How long a run that has drained its topic lets couriers deliver what is owed.
@@ -118,7 +126,7 @@ const LOOK: Duration = Duration::from_millis(50);
 impl Notifier {
     /// Starts a courier for each target.
     pub(crate) fn start(runtime: &Handle, config: &Config, store: &Store) -> Result<Self, NotifyError> {
-        let mut notifier = Self { tell: watch::Sender::default(), counters: Vec::new() };
+        let mut notifier = Self { tell: watch::Sender::default(), couriers: Vec::new() };
         let source = || due::Source::new(store.clone(), Log::new(store.clone(), &config.topic), config);
         let _context = runtime.enter();
         if let Some(settings) = &config.notify.webhook {
@@ -139,8 +147,13 @@ impl Notifier {
     ) {
         let counters = Arc::new(Counters::default());
         let courier = Courier::new(name, target, source, Arc::clone(&counters));
-        runtime.spawn(courier.run(self.tell.subscribe()));
-        self.counters.push(counters);
+        let task = runtime.spawn(courier.run(self.tell.subscribe()));
+        self.couriers.push(Sent { name, counters, task });
+    }
+
+    /// The name of a courier that has panicked: none ends in another way while it can still be told of something.
+    pub(crate) fn panicked(&self) -> Option<&'static str> {
+        self.couriers.iter().find(|courier| courier.task.is_finished()).map(|courier| courier.name)
     }
 
     /// More is final. Only the member that finalises says so.
@@ -157,7 +170,7 @@ impl Notifier {
     /// What has become of notifications.
     pub(crate) fn told(&self) -> Told {
         let sum = |of: fn(&Counters) -> &AtomicU64| {
-            self.counters.iter().map(|counters| of(counters).load(Ordering::Relaxed)).sum()
+            self.couriers.iter().map(|courier| of(&courier.counters).load(Ordering::Relaxed)).sum()
         };
         Told { delivered: sum(|counters| &counters.delivered), failures: sum(|counters| &counters.failures) }
     }
@@ -166,13 +179,55 @@ impl Notifier {
     pub(crate) fn settle(&self) {
         let until = Instant::now() + LAST_CHANCE;
         let told = self.tell.borrow().number;
-        let is_settled = || self.counters.iter().all(|one| one.settled.load(Ordering::Acquire) >= told);
+        let is_settled =
+            || self.couriers.iter().all(|one| one.counters.settled.load(Ordering::Acquire) >= told);
         while !is_settled() {
             if Instant::now() >= until {
-                tracing::warn!("some notifications have not been taken; the next run sends them");
+                tracing::warn!(
+                    event = "notifications_left",
+                    "some notifications have not been taken; the next run sends them"
+                );
                 return;
             }
             std::thread::sleep(LOOK);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use spillway_service::kafka::KafkaSettings;
+
+    use super::*;
+    use crate::store::{Objects, StoreSettings};
+
+    /// Has a bug.
+    struct Broken;
+
+    impl courier::Target for Broken {
+        type Error = std::io::Error;
+
+        async fn deliver(&self, key: &str, _: Vec<u8>) -> Result<(), Self::Error> {
+            panic!("as a bug would, on {key}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_courier_that_panics_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let settings = StoreSettings::local(dir.path());
+        let store = Store::open(&settings).unwrap();
+        let config = Config::new(KafkaSettings::plain("k:1"), "t", "g", settings);
+        let start = 1_793_491_200_000_000;
+        let object = crate::parquet::object_name(&config.tables[0], start);
+        store.create(&object, bytes::Bytes::new()).await.unwrap();
+        let mut notifier = Notifier { tell: watch::Sender::default(), couriers: Vec::new() };
+        let source = due::Source::new(store.clone(), Log::new(store, "t"), &config);
+        notifier.spawn(&Handle::current(), "webhook", Broken, source);
+        assert_eq!(notifier.panicked(), None);
+        notifier.tell(Final { through: Some(start + 86_400_000_000), positions: BTreeMap::new() });
+        let ended = tokio::time::timeout(Duration::from_secs(60), &mut notifier.couriers[0].task).await;
+        assert!(ended.unwrap().is_err_and(|error| error.is_panic()));
+        assert_eq!(notifier.panicked(), Some("webhook"));
     }
 }

@@ -17,7 +17,7 @@ pub(crate) trait MayPass: Error {
     /// Whether trying again cannot help.
     fn is_permanent(&self) -> bool;
 
-    /// Whether it is a part of normal operation, so that it is not worth an error in the log.
+    /// Whether it is a part of normal operation, so that it is not worth a warning in the log.
     fn is_usual(&self) -> bool {
         false
     }
@@ -67,7 +67,12 @@ impl Patience {
         if error.is_usual() {
             tracing::debug!(error = chain(&error), wait_ms, "trying again");
         } else {
-            tracing::error!(error = chain(&error), wait_ms, "the store fails; trying again");
+            tracing::warn!(
+                event = "store_failing",
+                error = chain(&error),
+                wait_ms,
+                "the store fails; trying again"
+            );
         }
         tokio::time::sleep(self.wait).await;
         self.wait = (self.wait * 2).min(RETRY_MAX);

@@ -9,10 +9,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use tokio::runtime::Runtime;
 
-use crate::activity::{Activity, Ends};
+use crate::activity::Activity;
 use crate::background::{Background, Done};
 use crate::closing::Closing;
-use crate::config::{Config, OnGap};
+use crate::config::Config;
 use crate::control::{Control, Summary, Until};
 use crate::drain::Drain;
 use crate::engine::Engine;
@@ -23,12 +23,14 @@ use crate::log::{Header, Put};
 use crate::membership::Membership;
 use crate::micros;
 use crate::notify::Notifier;
+use crate::pulse::{self, Heart, Part};
 use crate::store::{Requested, Store};
 use crate::tables::Tables;
 use crate::throttle::Throttle;
 use crate::watch;
 
 mod close;
+mod ends;
 pub(crate) mod names;
 mod report;
 mod status;
@@ -39,12 +41,6 @@ const POLL: Duration = Duration::from_millis(50);
 const POLL_READ: Duration = Duration::from_millis(5);
 /// Records taken in before everything else is looked after again.
 const RECORDS_PER_TURN: usize = 1000;
-/// How often the partitions' ends are asked for.
-const ENDS_INTERVAL: Duration = Duration::from_secs(5);
-/// The same when a window waits for the answer.
-const ENDS_INTERVAL_URGENT: Duration = Duration::from_millis(500);
-/// The same when a drain waits for the answer: it asks once for each partition that it is given.
-const ENDS_INTERVAL_DRAINING: Duration = Duration::from_millis(50);
 /// Reading pauses when the store has not taken a batch for this long, so that memory stays bounded.
 const STORE_PATIENCE: Duration = Duration::from_secs(30);
 /// Reading pauses when the records that entries are to hold take this much memory, in bytes.
@@ -73,6 +69,7 @@ pub fn run(config: Config, control: &Control) -> Result<Summary, Error> {
 struct Run<'a> {
     config: Config,
     control: &'a Control,
+    heart: Heart,
     client: Arc<Client>,
     probe: EndsProbe,
     commits: Commits,
@@ -90,6 +87,8 @@ struct Run<'a> {
     /// Something has come of the store's work that the finaliser has not looked at.
     has_news: bool,
     is_paused: bool,
+    /// It pauses for the store.
+    is_store_away: bool,
     /// The client asked for an offset that a partition does not hold: since when.
     out_of_range: Option<Instant>,
     troubles: Throttle,
@@ -103,13 +102,17 @@ impl<'a> Run<'a> {
         let store = Store::open(&config.store)?;
         runtime.block_on(store.probe(&names::of_probe()))?;
         let client = Arc::new(kafka::connect(&config).map_err(Error::Kafka)?);
-        let probe = EndsProbe::start(Arc::clone(&client), config.topic.clone()).map_err(Error::Thread)?;
+        let probe = EndsProbe::start(Arc::clone(&client), config.topic.clone(), control.heart(Part::Ends))
+            .map_err(Error::Thread)?;
         let commits =
             kafka::start_commits(Arc::clone(&client), config.topic.clone()).map_err(Error::Thread)?;
-        tracing::info!(topic = config.topic, group = config.group, store = %config.store.url, tables = tables.list().len() + tables.archives().len(), "reading");
+        let count = tables.list().len() + tables.archives().len();
+        tracing::info!(event = "consumer_started", topic = config.topic, group = config.group, store = %config.store.url, tables = count, "reading");
         let handle = runtime.handle().clone();
+        handle.spawn(pulse::beat(control.heart(Part::Store)));
         let notifier = Notifier::start(&handle, &config, &store)?;
         Ok(Self {
+            heart: control.heart(Part::Read),
             control,
             probe,
             commits,
@@ -130,6 +133,7 @@ impl<'a> Run<'a> {
             looked_at: Instant::now(),
             has_news: false,
             is_paused: false,
+            is_store_away: false,
             out_of_range: None,
             troubles: Throttle::new(5, Duration::from_secs(10)),
             reported_missed: 0,
@@ -152,6 +156,7 @@ impl<'a> Run<'a> {
 
     fn turn_until_ended(&mut self) -> Result<Until, Error> {
         loop {
+            self.heart.turn();
             self.read_some()?;
             let now = Instant::now();
             // What is under way with the store either reaches it or is done again by the next owner.
@@ -161,6 +166,7 @@ impl<'a> Run<'a> {
             self.group_events();
             self.take_on(now)?;
             self.hear(now)?;
+            self.check_parts()?;
             self.ask_for_ends(now)?;
             self.report_missed()?;
             self.close_some(now);
@@ -215,7 +221,7 @@ impl<'a> Run<'a> {
             return Err(Error::NoTopic { topic: self.config.topic.clone() });
         }
         if let Some(held_back) = self.troubles.pass(Instant::now()) {
-            tracing::warn!(%error, held_back, "Kafka has trouble; reading goes on when it is over");
+            tracing::warn!(event = "kafka_trouble", %error, held_back, "Kafka has trouble; reading goes on when it is over");
         }
         Ok(())
     }
@@ -227,6 +233,7 @@ impl<'a> Run<'a> {
                 GroupEvent::Revoked { partitions, lost } => {
                     if lost && !partitions.is_empty() {
                         tracing::warn!(
+                            event = "member_expelled",
                             ?partitions,
                             "the group has expelled this member; open windows are read again"
                         );
@@ -251,7 +258,7 @@ impl<'a> Run<'a> {
         }
         for partition in self.membership.step(&self.client, now)? {
             let offset = self.engine.position(partition);
-            tracing::info!(partition, offset, "reading");
+            tracing::info!(event = "partition_taken", partition, offset, "reading");
             self.activity.assign(partition, now);
             self.closing.begin(partition, now);
         }
@@ -293,6 +300,16 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// What has panicked outside of the store's work would be missing without a word.
+    fn check_parts(&self) -> Result<(), Error> {
+        let mut panicked =
+            [self.probe.panicked(), self.commits.panicked(), self.notifier.panicked()].into_iter();
+        match panicked.find_map(|part| part) {
+            Some(part) => Err(Error::Panicked { part }),
+            None => Ok(()),
+        }
+    }
+
     fn put(&mut self, epoch: u64, header: Header, put: Put) {
         let partition = header.partition;
         if !self.membership.is_at(partition, epoch) {
@@ -309,89 +326,13 @@ impl<'a> Run<'a> {
 
     /// Another member has written to the log of a partition that this one owns.
     fn begin_anew(&mut self, partition: i32) {
-        tracing::warn!(partition, "another member has written to this partition's log; going on from there");
+        tracing::warn!(
+            event = "log_conflict",
+            partition,
+            "another member has written to this partition's log; going on from there"
+        );
         self.give_up(partition);
         self.membership.begin_anew(partition);
-    }
-
-    /// Asks for the partitions' ends, and takes the answers in.
-    fn ask_for_ends(&mut self, now: Instant) -> Result<(), Error> {
-        if let Some(round) = self.probe.answers() {
-            self.total = round.total.unwrap_or(self.total);
-            let mut is_looked_into = true;
-            for (partition, ends) in round.ends {
-                if let Some(ends) = ends {
-                    self.refuse_rewound(partition, ends)?;
-                    self.engine.starts_at(partition, ends.low);
-                }
-                is_looked_into &= self.look_into(partition, ends)?;
-                self.activity.asked(partition, ends);
-            }
-            if is_looked_into {
-                self.out_of_range = None;
-            }
-        }
-        let through = self.closing.proposed_through();
-        let is_urgent = self.total == 0
-            || self.out_of_range.is_some()
-            || match &self.drain {
-                Some(drain) => !drain.knows_ends(&self.engine),
-                None => self.engine.behind(through).any(|partition| self.activity.is_silent(partition, now)),
-            };
-        let pause = match (&self.drain, is_urgent) {
-            (Some(_), true) => ENDS_INTERVAL_DRAINING,
-            (None, true) => ENDS_INTERVAL_URGENT,
-            (_, false) => ENDS_INTERVAL,
-        };
-        self.probe.ask(self.membership.reading(), now, pause);
-        Ok(())
-    }
-
-    /// Finds out which offset it is that a partition does not hold: one that was deleted, which is loss, or
-    /// one that there has never been.
-    /// Returns whether that is done with.
-    fn look_into(&mut self, partition: i32, ends: Option<Ends>) -> Result<bool, Error> {
-        let Some(since) = self.out_of_range else { return Ok(true) };
-        let Some(ends) = ends.filter(|ends| ends.asked >= since) else { return Ok(false) };
-        let Some(next) = self.engine.position(partition) else { return Ok(true) };
-        // The client does not say which partition it was: the others read on from where they are.
-        self.engine.jump_to(partition, ends.low);
-        let from = Some(next.max(ends.low));
-        let sought = kafka::reassign(&self.client, &self.config.topic, partition, from);
-        if let Err(error) = &sought {
-            tracing::warn!(partition, %error, "cannot read on behind what was deleted; trying again");
-        }
-        Ok(sought.is_ok())
-    }
-
-    /// What was read before this run, or is asked for in vain, cannot be behind the end.
-    fn refuse_rewound(&self, partition: i32, ends: Ends) -> Result<(), Error> {
-        let is_certain =
-            self.engine.is_fresh(partition) || self.out_of_range.is_some_and(|since| ends.asked >= since);
-        match self.engine.position(partition).filter(|next| is_certain && *next > ends.high) {
-            Some(next) => {
-                let topic = self.config.topic.clone();
-                Err(Error::Rewound { topic, partition, end: ends.high, next })
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn report_missed(&mut self) -> Result<(), Error> {
-        let missed = self.engine.tally().missed;
-        if missed > self.reported_missed {
-            let records = missed - self.reported_missed;
-            if self.config.on_gap == OnGap::Stop {
-                // Before an entry says so: the next run finds the same.
-                return Err(Error::Gap { topic: self.config.topic.clone(), records });
-            }
-            tracing::error!(
-                records,
-                "Kafka has deleted records that were not read yet; they are in no table"
-            );
-            self.reported_missed = missed;
-        }
-        Ok(())
     }
 
     fn pause_or_resume(&mut self, now: Instant) {
@@ -404,9 +345,17 @@ impl<'a> Run<'a> {
             return;
         }
         match kafka::set_paused(&self.client, &self.config.topic, &self.membership.reading(), is_paused) {
-            Ok(()) if is_stuck => tracing::warn!("the store is too slow or away; reading pauses"),
+            Ok(()) if is_stuck => {
+                self.is_store_away = true;
+                tracing::warn!(event = "store_away", "the store is too slow or away; reading pauses");
+            }
+            Ok(()) if std::mem::take(&mut self.is_store_away) => {
+                tracing::info!(event = "store_back", "the store takes entries again; reading goes on");
+            }
             Ok(()) => tracing::debug!(is_paused, "reading pauses or goes on"),
-            Err(error) => tracing::warn!(%error, "reading could not be paused or resumed"),
+            Err(error) => {
+                tracing::warn!(event = "pause_failed", %error, "reading could not be paused or resumed");
+            }
         }
         self.is_paused = is_paused;
     }

@@ -8,6 +8,7 @@ use crate::archive::{self, Archive, Archived};
 use crate::finalise::FinalWindow;
 use crate::finaliser::Sink;
 use crate::log::Header;
+use crate::newest::Newest;
 use crate::store::Store;
 use crate::tables::{Table, Tables};
 use crate::writer::{Object, WriteError, Writer, Written};
@@ -23,6 +24,7 @@ pub(crate) struct TableSink {
     tables: Arc<[Table]>,
     archives: Arc<[Archive]>,
     facts: Facts,
+    newest: Newest,
 }
 
 impl TableSink {
@@ -32,7 +34,13 @@ impl TableSink {
             tables: tables.list().into(),
             archives: tables.archives().into(),
             facts: facts.into(),
+            newest: Newest::default(),
         }
+    }
+
+    /// The newest windows that it has written.
+    pub(crate) fn newest(&self) -> &Newest {
+        &self.newest
     }
 }
 
@@ -42,6 +50,7 @@ impl Sink for TableSink {
         windows: Vec<FinalWindow>,
         offsets: BTreeMap<i32, i64>,
     ) -> Result<Vec<Written>, WriteError> {
+        let picked = Newest::pick(&self.tables, &windows);
         let offsets: Vec<_> = offsets.iter().map(|(p, next)| format!("\"{p}\":{next}")).collect();
         let mut facts = self.facts.to_vec();
         facts.push(("offsets", format!("{{{}}}", offsets.join(","))));
@@ -56,7 +65,9 @@ impl Sink for TableSink {
             let (tables, facts) = (Arc::clone(&self.tables), Arc::clone(&facts));
             move || if is_copy { Ok(copy(&tables, &window)) } else { object(&tables, &window, &facts) }
         });
-        self.writer.write(objects, self.tables.len()).await
+        let written = self.writer.write(objects, self.tables.len()).await?;
+        self.newest.written(picked);
+        Ok(written)
     }
 
     async fn archive(&self, header: &Header, rows: Vec<Archived>) -> Result<Vec<Written>, WriteError> {

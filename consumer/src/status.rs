@@ -6,6 +6,7 @@ use serde::Serialize;
 use crate::control::TableSummary;
 use crate::log::Standing;
 use crate::micros::Micros;
+use crate::newest::WindowStatus;
 use crate::store::Requests;
 
 pub(crate) mod metrics;
@@ -23,6 +24,8 @@ pub struct Status {
     pub instance_id: Option<String>,
     /// Why it does not do what it is there for; nothing when it does.
     pub not_ready: Vec<String>,
+    /// How long ago Kafka was asked what it last answered; `None` when it has not answered since the start.
+    pub kafka_silent_ms: Option<u64>,
     /// Reading pauses until the store has taken what waits.
     pub is_paused: bool,
     /// What became of records since the start.
@@ -35,8 +38,22 @@ pub struct Status {
     pub partitions: Vec<PartitionStatus>,
     /// What it has written, by table.
     pub tables: Vec<TableSummary>,
+    /// The newest final window of each table, when this member runs the finaliser and the table's groups come
+    /// back from window to window.
+    pub windows: Vec<WindowStatus>,
+    /// Who was told of final objects.
+    pub notifications: Notifications,
     /// Its requests to the store.
     pub store: StoreStatus,
+}
+
+/// Notifications of final objects since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Notifications {
+    /// Those that were taken.
+    pub delivered: u64,
+    /// Attempts that failed; each is made again.
+    pub failures: u64,
 }
 
 /// What became of records since the start. Every record read is one of the first seven after `read`.
@@ -92,6 +109,8 @@ pub struct Frontier {
     pub final_ms: Option<i64>,
     /// How long ago that is.
     pub final_lag_ms: Option<u64>,
+    /// How long ago it is at most when all is well: a pane, the delay and the close interval.
+    pub usual_lag_ms: u64,
     /// Windows that end at or before this are to be final next.
     pub proposed_ms: Option<i64>,
     /// The partition that it waits for. Only the member that runs the finaliser knows.

@@ -101,7 +101,7 @@ pub(crate) fn serve(admin: Option<&Admin>, watch: Watch) -> Result<Option<Servin
         });
     };
     let thread = std::thread::Builder::new().name("admin".to_owned()).spawn(serve).map_err(Error::Thread)?;
-    tracing::info!(listen = %admin.listen, "the admin endpoint answers");
+    tracing::info!(event = "admin_listening", listen = %admin.listen, "the admin endpoint answers");
     Ok(Some(Serving { stop: Some(stop), thread: Some(thread) }))
 }
 
@@ -112,6 +112,7 @@ fn bind(admin: &Admin) -> Result<Option<Bound>, Error> {
         Ok(bound) => Ok(Some(bound)),
         Err(error) if !admin.is_asked_for && error.kind() == std::io::ErrorKind::AddrInUse => {
             tracing::warn!(
+                event = "admin_unavailable",
                 listen = %admin.listen,
                 "the usual address of the admin endpoint is taken; this member has none. Set admin.listen"
             );
@@ -128,7 +129,11 @@ impl Drop for Serving {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the admin endpoint's thread panicked");
+            tracing::error!(
+                event = "thread_panicked",
+                thread = "admin",
+                "the admin endpoint's thread panicked"
+            );
         }
     }
 }

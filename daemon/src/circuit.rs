@@ -18,7 +18,7 @@ mod cause;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use cause::Cause;
 
@@ -26,7 +26,7 @@ pub use cause::Cause;
 const THROTTLE_NEWS: Duration = Duration::from_secs(3);
 
 /// The breaker's state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Healthy and sending.

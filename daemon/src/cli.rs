@@ -7,6 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use spillway_daemon::pointer::Pointer;
 use spillway_service::units::parse_duration;
 
+#[cfg(feature = "top")]
+use crate::top::TopCommand;
+
 /// Streams events into Kafka and loses none while Kafka is away.
 #[derive(Debug, Parser)]
 #[command(
@@ -23,6 +26,9 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run until SIGTERM or SIGINT; then send what can be sent, put the rest on disk, and exit 0.
+    ///
+    /// SIGHUP has it read its configuration again: routes, rates and the log level are taken over, and the log says
+    /// which of the other settings need a restart.
     Run {
         /// The configuration file; spillwayd.toml in the repository is a commented sample.
         #[arg(long, value_name = "FILE")]
@@ -34,6 +40,18 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Watch a running daemon in the terminal: flow, breaker, queue, spool, replay, upstreams, partitions.
+    ///
+    /// It reads the admin endpoint each second and changes nothing. q or Ctrl-C ends it, t changes how long a
+    /// column of the plots is. When the daemon is away it says so, and goes on when it is back. In a browser, the
+    /// page at the endpoint's address shows the last hour.
+    #[cfg(feature = "top")]
+    #[command(
+        after_help = "Exit codes: 0 done, 64 no terminal, 69 the daemon cannot be seen (--once), 78 wrong configuration.\n\n\
+                      Examples:\n  spillwayd top --config /etc/spillway/spillwayd.toml\n  \
+                      spillwayd top --url unix:/run/spillway/admin.sock --once"
+    )]
+    Top(TopCommand),
     /// Look into a spool and handle its dead letters; may be used while a daemon runs.
     #[command(subcommand)]
     Spool(SpoolCommand),
@@ -66,6 +84,12 @@ pub(crate) enum Command {
                       spillwayd compare kafka://edge-1 kafka://edge-2 --config spillwayd.toml --common-span"
     )]
     Compare(CompareCommand),
+    /// Write the man pages and the shell completions of this program, for a package.
+    #[command(hide = true)]
+    Generate {
+        /// The folder, which exists.
+        dir: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -26,6 +26,9 @@ pub use source::{
     FileConfig, HttpConfig, LinkConfig, ProxyConfig, SocketConfig, SourceConfig, SourceKind, Speech,
 };
 
+/// Where the admin endpoint listens when the configuration does not say so.
+pub const ADMIN_LISTEN: &str = "127.0.0.1:9464";
+
 /// The whole configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -164,7 +167,7 @@ fn build(root: &Section<'_>) -> Config {
         breaker: breaker(&root.section("breaker")),
         spool: spool(&root.section("spool")),
         drain_deadline: root.section("shutdown").get("drain_deadline", Duration::from_secs(20)),
-        admin: Listen::read(&root.section("admin"), "127.0.0.1:9464"),
+        admin: Listen::read(&root.section("admin"), ADMIN_LISTEN),
         log_level: log_level(&root.section("log")),
     };
     if config.id.is_empty() || config.id.len() > 100 {
@@ -245,8 +248,18 @@ fn delivery(section: &Section<'_>) -> DeliveryConfig {
     }
 }
 
+/// A request is a turn of the prober, and systemd's watchdog waits for a turn.
+const PROBE_TIMEOUT_MAX: Duration = Duration::from_secs(10);
+
 fn breaker(section: &Section<'_>) -> BreakerConfig {
     let usual = Policy::default();
+    let probe_timeout = section.get("probe_timeout", Duration::from_secs(2));
+    if probe_timeout > PROBE_TIMEOUT_MAX {
+        section.problem(
+            "probe_timeout",
+            "must be at most 10s: a prober that waits for longer is taken for one that hangs",
+        );
+    }
     BreakerConfig {
         policy: Policy {
             ack_timeout: section.get("ack_timeout", usual.ack_timeout),
@@ -256,7 +269,7 @@ fn breaker(section: &Section<'_>) -> BreakerConfig {
             stable_after: section.get("stable_after", usual.stable_after),
             ..usual
         },
-        probe_timeout: section.get("probe_timeout", Duration::from_secs(2)),
+        probe_timeout,
         probe_wait_max: section.get("probe_wait_max", Duration::from_millis(500)),
     }
 }

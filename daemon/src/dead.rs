@@ -177,7 +177,7 @@ impl<'a> DeadLetters<'a> {
         self.tree.extend(landed.failed);
         let Some(first) = landed.kept.first() else { return };
         tracing::warn!(
-            event = "record_refused",
+            event = "dead_letter_sent",
             place = DeadPlace::Topic.name(),
             records = landed.kept.len(),
             reason = first.reason,

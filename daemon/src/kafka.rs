@@ -362,7 +362,7 @@ pub(crate) fn reap(producer: impl Send + 'static) {
     let spawned = std::thread::Builder::new().name("reaper".to_owned()).spawn(move || drop(producer));
     if let Err(error) = spawned {
         // The closure, and the session with it, was dropped here instead: slower, not wrong.
-        tracing::warn!(%error, "no thread to close a producer on");
+        tracing::warn!(event = "producer_not_closed", %error, "no thread to close a producer on");
     }
 }
 

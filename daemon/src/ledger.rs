@@ -7,77 +7,19 @@
 //!
 //! `unaccounted` counts records whose guard was dropped without a fate: a bug, 0 in every test.
 
+mod counts;
+mod fate;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
-
 use crate::frontier::Frontier;
+use crate::latency::{Latency, Took};
 use crate::record::{Record, Seq, SourceIndex};
 
-/// Where a record ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// Kafka has it.
-    Acked,
-    /// The disk has it; from here the spool answers for it.
-    Spooled,
-    /// It is gone, for this reason.
-    Dropped(DropReason),
-}
-
-/// Why a record was dropped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DropReason {
-    /// Kafka refused it for itself (too large, invalid). It is kept as a dead letter.
-    Refused,
-    /// It is larger than the spool can hold.
-    TooLarge,
-    /// The spool is full and `when_full = "drop_newest"`.
-    SpoolFull,
-    /// The daemon stopped, and neither Kafka nor the disk would take it.
-    Shutdown,
-}
-
-impl DropReason {
-    /// All reasons, in the order of their counters.
-    pub const ALL: [Self; 4] = [Self::Refused, Self::TooLarge, Self::SpoolFull, Self::Shutdown];
-
-    /// Its name in metrics and reports.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::TooLarge => "too_large",
-            Self::SpoolFull => "spool_full",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
-
-/// Where a dead letter is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum DeadPlace {
-    /// In the dead-letter topic.
-    Topic,
-    /// In the spool's dead-letter tree.
-    Spool,
-}
-
-impl DeadPlace {
-    /// Both, in the order of their counters.
-    pub const ALL: [Self; 2] = [Self::Topic, Self::Spool];
-
-    /// Its name in metrics and in the log.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Topic => "topic",
-            Self::Spool => "spool",
-        }
-    }
-}
+pub use counts::{Counts, Dropped, SourceCounts};
+pub use fate::{DeadPlace, DropReason, Fate};
 
 /// Records and their bytes. On a cache line of its own: stream counts what comes in, other threads what ends.
 #[derive(Debug, Default)]
@@ -112,33 +54,6 @@ struct Account {
     frontier: Frontier,
 }
 
-/// A copy of what was counted for one source.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct SourceCounts {
-    /// Records taken from it.
-    pub received: u64,
-    /// Their bytes.
-    pub received_bytes: u64,
-    /// Records that have ended, whatever their fate.
-    pub ended: u64,
-    /// Their bytes.
-    pub ended_bytes: u64,
-}
-
-impl SourceCounts {
-    /// Records that have no fate yet.
-    #[must_use]
-    pub fn in_memory(&self) -> u64 {
-        self.received - self.ended
-    }
-
-    /// Their bytes.
-    #[must_use]
-    pub fn in_memory_bytes(&self) -> u64 {
-        self.received_bytes - self.ended_bytes
-    }
-}
-
 /// Counts the fates. Shared by all tasks; every counter only grows.
 #[derive(Debug, Default)]
 pub struct Ledger {
@@ -153,6 +68,7 @@ pub struct Ledger {
     dead: [AtomicU64; DeadPlace::ALL.len()],
     dead_retried: AtomicU64,
     dead_deleted: AtomicU64,
+    latency: Latency,
 }
 
 /// Drops of one reason; the times are unix milliseconds, 0 for never.
@@ -162,72 +78,6 @@ struct Drops {
     bytes: AtomicU64,
     first_ms: AtomicU64,
     last_ms: AtomicU64,
-}
-
-/// A copy of the counters.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Records taken from the upstream.
-    pub received: u64,
-    /// Their bytes.
-    pub received_bytes: u64,
-    /// Records that Kafka acknowledged straight from memory.
-    pub acked: u64,
-    /// Records written to the spool.
-    pub spooled: u64,
-    /// Records that Kafka acknowledged after they were read back from the spool.
-    pub replayed: u64,
-    /// Records from the spool that Kafka refused for themselves; they are dead letters.
-    pub replay_refused: u64,
-    /// Refused records that are in the dead-letter topic.
-    pub dead_topic: u64,
-    /// Refused records that went to the spool's dead letters.
-    pub dead_spool: u64,
-    /// Dead letters that were put back into the spool to be sent again.
-    pub dead_retried: u64,
-    /// Dead letters that were deleted.
-    pub dead_deleted: u64,
-    /// Records dropped, by reason; only reasons that occurred.
-    pub dropped: Vec<Dropped>,
-    /// Records that ended without a fate: a bug unless it is 0.
-    pub unaccounted: u64,
-    /// Bytes of all records that have ended, whatever their fate.
-    pub ended_bytes: u64,
-}
-
-/// Drops of one reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Dropped {
-    /// The reason's name.
-    pub reason: &'static str,
-    /// Records.
-    pub records: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// When the first was dropped, unix milliseconds.
-    pub first_ms: u64,
-    /// When the last was dropped, unix milliseconds.
-    pub last_ms: u64,
-}
-
-impl Counts {
-    /// Records dropped for any reason.
-    #[must_use]
-    pub fn dropped_records(&self) -> u64 {
-        self.dropped.iter().map(|d| d.records).sum()
-    }
-
-    /// Records received that have no fate yet: they are in memory.
-    #[must_use]
-    pub fn in_memory(&self) -> u64 {
-        self.received - self.acked - self.spooled - self.dropped_records() - self.unaccounted
-    }
-
-    /// Bytes of the records in memory: of their values.
-    #[must_use]
-    pub fn in_memory_bytes(&self) -> u64 {
-        self.received_bytes - self.ended_bytes
-    }
 }
 
 impl Ledger {
@@ -256,7 +106,10 @@ impl Ledger {
     pub fn settle(&self, mut record: Record, fate: Fate) {
         record.guard.ledger = None;
         match fate {
-            Fate::Acked => self.acked.fetch_add(1, Relaxed),
+            Fate::Acked => {
+                self.latency.delivered(record.received_ms);
+                self.acked.fetch_add(1, Relaxed)
+            }
             Fate::Spooled => self.spooled.fetch_add(1, Relaxed),
             Fate::Dropped(reason) => self.drop_record(reason, record.cost()),
         };
@@ -286,6 +139,17 @@ impl Ledger {
     pub fn replayed(&self, acked: u64, refused: u64) {
         self.replayed.fetch_add(acked, Relaxed);
         self.replay_refused.fetch_add(refused, Relaxed);
+    }
+
+    /// Kafka has acknowledged a record of the spool that was received at this time, unix milliseconds.
+    pub fn delivered_from_disk(&self, received_ms: i64) {
+        self.latency.delivered_from_disk(received_ms);
+    }
+
+    /// How long records took to be acknowledged.
+    #[must_use]
+    pub fn latency(&self) -> Took {
+        self.latency.read()
     }
 
     /// Counts refused records that are dead letters now, durable in `place`.

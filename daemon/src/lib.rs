@@ -5,6 +5,7 @@
 //! [`Config::parse`], [`Daemon::start`], [`Daemon::status`], [`Daemon::watch`], [`Daemon::wait`].
 
 mod admin;
+mod ages;
 pub mod circuit;
 pub mod compare;
 pub mod config;
@@ -14,16 +15,21 @@ mod error;
 pub mod frontier;
 pub mod gates;
 pub mod health;
+pub mod history;
 pub mod inflight;
 pub mod kafka;
 pub mod lane;
+pub mod latency;
 pub mod ledger;
+mod live;
 pub mod metrics;
+mod page;
 mod partitioner;
 mod pipeline;
 pub mod pointer;
 pub mod queue;
 pub mod record;
+mod reload;
 mod resume;
 pub mod ring;
 pub mod routes;
@@ -38,8 +44,11 @@ pub mod tasks;
 #[cfg(test)]
 mod testing;
 pub mod topics;
+mod watch;
 
 pub use config::Config;
 pub use error::StartError;
-pub use pipeline::{Daemon, Outcome, Reason, Watch};
+pub use pipeline::{Daemon, Outcome, Reason};
+pub use reload::{Answer, Reload, ReloadError};
 pub use status::Status;
+pub use watch::Watch;

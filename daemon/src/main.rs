@@ -6,18 +6,20 @@ mod plain;
 mod rules_commands;
 mod signals;
 mod spool_commands;
+#[cfg(feature = "top")]
+mod top;
 
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use cli::{Cli, Command};
 use signals::Signals;
-use spillway_daemon::{Config, Daemon, Outcome, Reason, systemd};
+use spillway_daemon::{Config, Daemon, Outcome, Reason, Reload};
 use spillway_service::errors::chain;
 use spillway_service::exit::Exit;
-use spillway_service::logging;
-use spillway_service::settings::Environment;
+use spillway_service::settings::{self, Environment, Problems};
+use spillway_service::{logging, manual, notify};
 
 /// A record's memory is taken on one thread and given back on another, in Rust and inside librdkafka;
 /// glibc's arenas make the two wait for each other. `docs/performance.md` has the difference.
@@ -36,9 +38,12 @@ fn main() -> ExitCode {
     let exit = match cli.command {
         Command::Run { config } => run(&config),
         Command::Check { config } => check(&config),
+        #[cfg(feature = "top")]
+        Command::Top(command) => top::run(command),
         Command::Spool(command) => spool_commands::run(&command),
         Command::Rules(command) => rules_commands::run(&command),
         Command::Compare(command) => compare_command::run(&command),
+        Command::Generate { dir } => generate(&dir),
     };
     exit.into()
 }
@@ -59,6 +64,17 @@ fn check(path: &Path) -> Exit {
     Exit::Success
 }
 
+#[expect(clippy::print_stderr, reason = "the answer of a command")]
+fn generate(dir: &Path) -> Exit {
+    match manual::write(Cli::command(), dir) {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            eprintln!("cannot write to {}: {error}", dir.display());
+            Exit::CannotWrite
+        }
+    }
+}
+
 #[expect(clippy::print_stderr, reason = "there is no logging before the configuration is read")]
 fn read(path: &Path) -> Option<Config> {
     Config::read(path, &Environment::of_process()).map_err(|problems| eprintln!("{problems}")).ok()
@@ -66,11 +82,40 @@ fn read(path: &Path) -> Option<Config> {
 
 #[expect(clippy::print_stderr, reason = "there is no logging before it is set up")]
 fn run(path: &Path) -> Exit {
-    let Some(config) = read(path) else { return Exit::Config };
+    let (config, reload) = match read_to_run(path) {
+        Ok(read) => read,
+        Err(problems) => return refuse(&problems),
+    };
     if let Err(error) = logging::init(&config.log_level) {
         eprintln!("spillwayd: {}", chain(&error));
         return Exit::Failed;
     }
+    let exit = run_with(config, reload);
+    logging::flush();
+    exit
+}
+
+fn read_to_run(path: &Path) -> Result<(Config, Reload), Problems> {
+    let (env, text) = (Environment::of_process(), settings::read_text(path)?);
+    let config = Config::parse(&path.display().to_string(), &text, &env)?;
+    Ok((config, Reload::new(path.to_owned(), env, &text)))
+}
+
+/// In the journal each error is an entry of its own, so that `journalctl -p err` has them.
+#[expect(clippy::print_stderr, reason = "there is no logging before it is set up")]
+fn refuse(problems: &Problems) -> Exit {
+    if logging::is_to_journal() && logging::init("info").is_ok() {
+        for problem in problems.to_string().lines() {
+            tracing::error!(event = "configuration_invalid", "{problem}");
+        }
+        logging::flush();
+    } else {
+        eprintln!("{problems}");
+    }
+    Exit::Config
+}
+
+fn run_with(config: Config, reload: Reload) -> Exit {
     for warning in config.warnings() {
         tracing::warn!(event = "configuration_warning", "{warning}");
     }
@@ -81,6 +126,7 @@ fn run(path: &Path) -> Exit {
             return Exit::Failed;
         }
     };
+    notify::status("opening the spool");
     let daemon = match Daemon::start(config) {
         Ok(daemon) => daemon,
         Err(error) => {
@@ -88,8 +134,8 @@ fn run(path: &Path) -> Exit {
             return error.exit();
         }
     };
-    systemd::ready();
-    let outcome = signals.watch(&daemon.watch(), || daemon.wait());
+    notify::ready();
+    let outcome = signals.watch(&daemon.watch(), reload, || daemon.wait());
     report(&outcome)
 }
 

@@ -13,8 +13,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use spillway_service::figures::{self, counter, gauge};
 
 use crate::circuit::State;
-use crate::ledger::{Counts, DeadPlace, Dropped};
-use crate::status::Status;
+use crate::latency::Took;
+use crate::ledger::{Counts, DeadPlace, Dropped, unix_ms};
+use crate::status::{SpoolStatus, Status};
 
 /// The status in the Prometheus text format.
 ///
@@ -72,6 +73,11 @@ impl Collector for Snapshot {
             ("spool_bytes", "Bytes of the records waiting on disk", spool.bytes),
             ("spool_disk_bytes", "Bytes of the spool's segments", spool.disk_bytes),
             (
+                "spool_room_bytes",
+                "How many more bytes the spool may write, by its quota and the disk's free space above the floor",
+                spool.room_bytes,
+            ),
+            (
                 "dead_letters_waiting",
                 "Dead letters in the spool, waiting for an operator",
                 spool.dead_letters,
@@ -87,10 +93,37 @@ impl Collector for Snapshot {
             gauge(&mut encoder, name, help, value)?;
         }
         sources::encode(&mut encoder, &self.0.sources)?;
+        oldest(&mut encoder, spool)?;
+        delivery(&mut encoder, &self.0.latency)?;
         breaker(&mut encoder, self.0.breaker)?;
         dead_letters(&mut encoder, counts)?;
         dropped(&mut encoder, &counts.dropped, &spool.dropped_oldest)
     }
+}
+
+/// None while that is not known.
+fn oldest(encoder: &mut DescriptorEncoder<'_>, spool: &SpoolStatus) -> fmt::Result {
+    let help = "How long ago the oldest record that waits on disk was written there; 0 when none waits";
+    let metric = encoder.encode_descriptor("spool_oldest_milliseconds", help, None, MetricType::Gauge)?;
+    let age_ms = match spool.oldest_ms {
+        Some(written_ms) => unix_ms().saturating_sub(written_ms),
+        None if spool.records == 0 => 0,
+        None => return Ok(()),
+    };
+    ConstGauge::new(i64::try_from(age_ms).unwrap_or(i64::MAX)).encode(metric)
+}
+
+fn delivery(encoder: &mut DescriptorEncoder<'_>, latency: &Took) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(
+        "delivery_seconds",
+        "From a record's receipt to Kafka's acknowledgement, by the way that it took",
+        None,
+        MetricType::Histogram,
+    )?;
+    for (path, took) in [("direct", &latency.direct), ("disk", &latency.disk)] {
+        took.encode(family.encode_family(&[("path", path)])?)?;
+    }
+    Ok(())
 }
 
 /// One series a state, 1 for the one it is in.

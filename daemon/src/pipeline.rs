@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use tokio::runtime::Runtime;
 
 use spillway_service::errors::chain;
+use spillway_service::pulse::Pulse;
 use spillway_spool::{Appender, Reader, Spool};
 
 use crate::admin;
+use crate::ages::Ages;
 use crate::circuit::State;
 use crate::config::{Config, Journal, SourceConfig};
 use crate::control::Control;
@@ -26,14 +29,16 @@ use crate::health::{BreakerView, StorageView, StreamView};
 use crate::kafka::{Kafka, Prober, Refusal, Signal};
 use crate::lane::{Lane, LaneControl};
 use crate::ledger::{Counts, Ledger, unix_ms};
+use crate::live::Live;
 use crate::queue::{self, Queue};
-use crate::record::Labels;
+use crate::record::{Labels, Names};
 use crate::resume;
 use crate::shutdown::{Phase, Shutdown};
 use crate::sources::Source;
 use crate::status::Status;
-use crate::tasks::{LOOK_EVERY, TaskName, breaker, produce, replay, spill, stream};
+use crate::tasks::{self, LOOK_EVERY, TaskName, breaker, produce, replay, spill, stream};
 use crate::topics::Topics;
+use crate::watch::Watch;
 
 /// Where the number of the last run is kept in the spool.
 const RUN_KEY: &str = "daemon.run";
@@ -43,6 +48,8 @@ const SIGNALS_MAX: usize = 1024;
 /// What all tasks share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// When the daemon started, unix milliseconds.
+    pub(crate) started_ms: u64,
     pub(crate) labels: Labels,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) queue: Queue,
@@ -53,10 +60,28 @@ pub(crate) struct Shared {
     /// The upstreams, by the sources' index.
     pub(crate) streams: Vec<StreamView>,
     pub(crate) spool: Spool,
+    /// Since when records wait in it.
+    pub(crate) ages: Ages,
     pub(crate) shutdown: Shutdown,
+    /// What a reload can change.
+    pub(crate) live: Live,
+    /// That the tasks' loops turn.
+    pub(crate) pulse: Arc<Pulse>,
+    /// That one of them does not.
+    pub(crate) is_stuck: AtomicBool,
 }
 
 impl Shared {
+    /// A task's loop has come around.
+    pub(crate) fn turn(&self, task: TaskName) {
+        self.pulse.turn(task.index());
+    }
+
+    /// Asks all tasks to stop.
+    pub(crate) fn begin_stop(&self) {
+        self.shutdown.begin(self.live.now().drain_deadline);
+    }
+
     /// Whether records find their way to Kafka as they should without an outage.
     pub(crate) fn is_flowing(&self) -> bool {
         let settled = self.config.delivery.journal == Journal::Always || self.lane.now() == Lane::Direct;
@@ -97,26 +122,6 @@ pub struct Outcome {
     pub backlog: u64,
 }
 
-/// Looks at a daemon and can stop it. Cheap to clone; may be used from any thread. While one is kept the
-/// spool stays locked, even after the daemon has ended.
-#[derive(Clone)]
-pub struct Watch {
-    shared: Arc<Shared>,
-}
-
-impl Watch {
-    /// Stops reading, sends what it can until the drain deadline, and puts the rest on disk.
-    pub fn stop(&self) {
-        self.shared.shutdown.begin(self.shared.config.drain_deadline);
-    }
-
-    /// How it is doing.
-    #[must_use]
-    pub fn status(&self) -> Status {
-        Status::of(&self.shared)
-    }
-}
-
 /// A running daemon.
 pub struct Daemon {
     shared: Arc<Shared>,
@@ -143,7 +148,7 @@ impl Daemon {
         log_recovery(&spool);
         let sources = resume::open_sources(&config, &spool)?;
         let labels = Labels {
-            topics: config.routes.topics().to_vec(),
+            topics: Names::new(config.routes.topics()),
             sources: config.sources.iter().map(|source| source.name.clone()).collect(),
             id_prefix: format!("{}-{}", config.id, next_run(&spool)?),
         };
@@ -154,15 +159,22 @@ impl Daemon {
         let (refusals, refusals_out) = unbounded();
         let topics = Topics::new(config.routes.topics().iter().map(String::as_str));
         let kafka = Arc::new(Kafka::new(&config.kafka, topics, Arc::clone(&ledger), signals, refusals));
-        let prober = Prober::start(&config.kafka, Arc::clone(&kafka), config.breaker.probe_timeout)
+        let pulse = Arc::new(Pulse::new(&tasks::hearts()));
+        let timeout = config.breaker.probe_timeout;
+        let prober = Prober::start(&config.kafka, Arc::clone(&kafka), Arc::clone(&pulse), timeout)
             .map_err(StartError::Thread)?;
         let shared = Arc::new(Shared {
             lane: LaneControl::new(Lane::Spilling),
             breaker: BreakerView::default(),
             storage: StorageView::default(),
             streams: config.sources.iter().map(|_| StreamView::default()).collect(),
+            ages: Ages::default(),
             shutdown: Shutdown::default(),
+            live: Live::new(&config),
+            pulse,
+            is_stuck: AtomicBool::new(false),
             config,
+            started_ms: unix_ms(),
             labels,
             ledger,
             queue,
@@ -198,7 +210,7 @@ impl Daemon {
     /// A handle to look at it and to stop it with, while [`Self::wait`] waits.
     #[must_use]
     pub fn watch(&self) -> Watch {
-        Watch { shared: Arc::clone(&self.shared) }
+        Watch::new(Arc::clone(&self.shared))
     }
 
     /// Waits until it has ended: stopped, delivered a finite input, or failed.
@@ -210,7 +222,7 @@ impl Daemon {
         while running > 0 {
             if delivering && self.is_delivered() {
                 delivering = false;
-                self.shared.shutdown.begin(self.shared.config.drain_deadline);
+                self.shared.begin_stop();
                 self.shared.shutdown.advance(Phase::Draining);
             }
             let Ok(end) = self.ends.recv_timeout(LOOK_EVERY) else {
@@ -232,7 +244,7 @@ impl Daemon {
 
     /// What happens when a task ends.
     fn decide(&self, end: TaskEnd) -> Option<Reason> {
-        let Shared { shutdown, config, .. } = &*self.shared;
+        let shutdown = &self.shared.shutdown;
         match end {
             TaskEnd::Finished => None,
             TaskEnd::Stream(stream::End::Stopped) => {
@@ -241,7 +253,7 @@ impl Daemon {
             }
             TaskEnd::Stream(stream::End::Exhausted) => Some(Reason::Delivered),
             TaskEnd::Stream(stream::End::NeverConnected { cause, refused }) => {
-                shutdown.begin(config.drain_deadline);
+                self.shared.begin_stop();
                 shutdown.advance(Phase::Draining);
                 Some(if refused { Reason::Refused(cause) } else { Reason::Unreachable(cause) })
             }
@@ -326,6 +338,7 @@ fn spawn(
             Ok(()) => TaskEnd::Finished,
             Err(_) => TaskEnd::Panicked(name),
         };
+        shared.pulse.end(name.index());
         // Nobody listens any more only when the daemon was dropped without being waited for.
         let _ = ends.send(end);
     };
@@ -340,11 +353,13 @@ fn spawn_stream(
     ends: Sender<TaskEnd>,
 ) {
     let task = runtime.spawn(stream::run(Arc::clone(shared), sources, sender));
+    let shared = Arc::clone(shared);
     runtime.spawn(async move {
         let end = match task.await {
             Ok(end) => TaskEnd::Stream(end),
             Err(_) => TaskEnd::Panicked(TaskName::Stream),
         };
+        shared.pulse.end(TaskName::Stream.index());
         // As above.
         let _ = ends.send(end);
     });

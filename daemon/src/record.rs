@@ -5,7 +5,7 @@
 //! into an [`Outgoing`], which is what Kafka gets: the upstream's bytes unchanged, and the headers.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -84,12 +84,39 @@ impl Record {
     }
 }
 
+/// Topics that the routes of one run may lead to in all, those of later reloads among them.
+const NAMES_MAX: usize = 2048;
+
+/// Names of topics by their index. A name stays for as long as the process runs, since records that were read
+/// under earlier routes still carry its index; new ones are entered while others read.
+#[derive(Debug, Clone)]
+pub struct Names(Box<[OnceLock<String>]>);
+
+impl Names {
+    /// The names of the topics 0, 1, …
+    #[must_use]
+    pub fn new(names: &[String]) -> Self {
+        let slot =
+            |index: usize| names.get(index).map_or_else(OnceLock::new, |name| OnceLock::from(name.clone()));
+        Self((0..NAMES_MAX).map(slot).collect())
+    }
+
+    /// Enters a name; false when there is no place for that index.
+    pub fn enter(&self, index: TopicIndex, name: &str) -> bool {
+        self.0.get(usize::from(index)).is_some_and(|slot| slot.get_or_init(|| name.to_owned()) == name)
+    }
+
+    fn get(&self, index: TopicIndex) -> &str {
+        self.0.get(usize::from(index)).and_then(OnceLock::get).map_or("", String::as_str)
+    }
+}
+
 /// What the records of one run share: the names of their topics and of their sources, and the prefix of the ids
 /// that the daemon gives to records without one of their own.
 #[derive(Debug, Clone)]
 pub struct Labels {
-    /// The names of the configured topics, by their index.
-    pub topics: Vec<String>,
+    /// The names of the topics that routes lead to, by their index.
+    pub topics: Names,
     /// The names of the sources, by their index: values of the `spillway-source` header.
     pub sources: Vec<String>,
     /// `<daemon id>-<run>`: unique among all runs of all daemons.
@@ -115,7 +142,7 @@ impl Labels {
             }
         };
         Outgoing {
-            topic: self.topics.get(usize::from(parts.topic)).map_or("", String::as_str),
+            topic: self.topics.get(parts.topic),
             source: self.source(parts.source),
             id,
             key: parts.key.as_deref(),
@@ -211,6 +238,13 @@ pub fn decode(bytes: &[u8]) -> Result<Outgoing<'_>, EnvelopeError> {
     Ok(Outgoing { topic, source, id, key, value: rest, timestamp_ms })
 }
 
+/// When an envelope's record was received, unix milliseconds, without reading the rest; `None` if it is none.
+#[must_use]
+pub fn received_ms(envelope: &[u8]) -> Option<i64> {
+    let (version, rest) = envelope.split_first()?;
+    (*version == ENVELOPE_VERSION).then(|| rest.first_chunk().map(|bytes| i64::from_le_bytes(*bytes)))?
+}
+
 fn take<'a>(rest: &mut &'a [u8], len: usize) -> Result<&'a [u8], EnvelopeError> {
     let (taken, left) = rest.split_at_checked(len).ok_or(EnvelopeError::Short)?;
     *rest = left;
@@ -248,11 +282,13 @@ mod tests {
             sent.write_header(&mut bytes);
             bytes.extend_from_slice(&value);
             prop_assert_eq!(decode(&bytes), Ok(sent));
+            prop_assert_eq!(received_ms(&bytes), Some(timestamp_ms));
         }
 
         #[test]
         fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&bytes);
+            let read = decode(&bytes).map(|sent| sent.timestamp_ms);
+            prop_assert!(read.is_err() || received_ms(&bytes) == read.ok());
         }
     }
 
@@ -263,6 +299,14 @@ mod tests {
         let mut bytes = Vec::new();
         sent.write_header(&mut bytes);
         assert_eq!(bytes, b"\x01\x02\x01\0\0\0\0\0\0\x01t\x01s\x01\x007\x01\0\0\0k");
+    }
+
+    #[test]
+    fn names_are_entered_while_running_and_never_exchanged() {
+        let names = Names::new(&["events".to_owned()]);
+        assert!(names.enter(5, "events.hk") && names.enter(5, "events.hk"));
+        assert!(!names.enter(0, "other") && !names.enter(TopicIndex::MAX, "other"));
+        assert_eq!((names.get(0), names.get(5), names.get(1)), ("events", "events.hk", ""));
     }
 
     #[test]

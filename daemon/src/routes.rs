@@ -29,10 +29,11 @@ pub struct Condition {
     pub equals: Vec<String>,
 }
 
-/// All routes, and the topics by their index: the usual one is 0.
+/// All routes. As a configuration gives them, the usual topic has the number 0, and the others the next ones.
 #[derive(Debug, Clone)]
 pub struct Routes {
     topics: Vec<String>,
+    usual: TopicIndex,
     by_source: Vec<Plan>,
 }
 
@@ -69,10 +70,24 @@ impl Routes {
                 }
             }
         }
-        Self { topics, by_source }
+        Self { topics, usual: 0, by_source }
     }
 
-    /// The topics, by their index.
+    /// The same routes with other numbers for the topics; `None` when a topic has none.
+    #[must_use]
+    pub fn renumbered(&self, number: impl FnMut(&str) -> Option<TopicIndex>) -> Option<Self> {
+        let numbers: Vec<TopicIndex> =
+            self.topics.iter().map(String::as_str).map(number).collect::<Option<_>>()?;
+        let of = |topic: TopicIndex| numbers.get(usize::from(topic)).copied();
+        let mut routes = self.clone();
+        routes.usual = of(self.usual)?;
+        for rule in routes.by_source.iter_mut().flat_map(|plan| &mut plan.rules) {
+            rule.topic = of(rule.topic)?;
+        }
+        Some(routes)
+    }
+
+    /// The topics, in the order of the numbers that [`Self::new`] gives them.
     #[must_use]
     pub fn topics(&self) -> &[String] {
         &self.topics
@@ -81,7 +96,7 @@ impl Routes {
     /// Where a record of the source goes.
     #[must_use]
     pub fn topic_of(&self, source: SourceIndex, record: &[u8]) -> TopicIndex {
-        self.by_source.get(usize::from(source)).map_or(0, |plan| plan.topic_of(record))
+        self.by_source.get(usize::from(source)).and_then(|plan| plan.topic_of(record)).unwrap_or(self.usual)
     }
 }
 
@@ -98,16 +113,17 @@ impl Plan {
         self.rules.push(Rule { condition, topic });
     }
 
-    fn topic_of(&self, record: &[u8]) -> TopicIndex {
+    /// The topic of the first rule that the record matches.
+    fn topic_of(&self, record: &[u8]) -> Option<TopicIndex> {
         let mut read = None;
         for rule in &self.rules {
-            let Some((field, equals)) = &rule.condition else { return rule.topic };
+            let Some((field, equals)) = &rule.condition else { return Some(rule.topic) };
             let values = read.get_or_insert_with(|| extract_all(record, &self.fields));
             if values[*field].iter().any(|value| equals.contains(value)) {
-                return rule.topic;
+                return Some(rule.topic);
             }
         }
-        0
+        None
     }
 }
 
@@ -152,6 +168,17 @@ mod tests {
             assert_eq!(of(0, usual), "events");
         }
         assert_eq!(of(9, hk), "events", "a source that is not there");
+    }
+
+    #[test]
+    fn topics_can_have_other_numbers() {
+        let routes = Routes::new("events", &[route(&[0], None, "a"), route(&[1], lang(&["en"]), "b")], 2);
+        let numbers = |name: &str| ["b", "x", "events", "a"].iter().position(|known| *known == name);
+        let other = routes.renumbered(|name| TopicIndex::try_from(numbers(name)?).ok()).unwrap();
+        let english = br#"{"data":{"lang":"en"}}"#;
+        assert_eq!((other.topic_of(0, b""), other.topic_of(1, english), other.topic_of(1, b"")), (3, 0, 2));
+        assert_eq!(other.topic_of(9, b""), 2, "a source that is not there");
+        assert!(routes.renumbered(|name| (name != "b").then_some(0)).is_none());
     }
 
     #[test]

@@ -8,9 +8,12 @@ use crate::circuit::State;
 use crate::config::{Journal, SourceConfig};
 use crate::health::{Change, StreamStatus};
 use crate::lane::Lane;
-use crate::ledger::{Counts, Dropped};
+use crate::latency::Took;
+use crate::ledger::{Counts, Dropped, unix_ms};
 use crate::pipeline::Shared;
 use crate::record::SourceIndex;
+use crate::silence::PartitionFlow;
+use crate::topics::Place;
 
 /// A snapshot.
 #[derive(Debug, Clone, Serialize)]
@@ -19,6 +22,10 @@ pub struct Status {
     pub version: &'static str,
     /// The daemon's name.
     pub id: String,
+    /// When this was said, unix milliseconds.
+    pub at_ms: u64,
+    /// When the daemon started, unix milliseconds.
+    pub started_ms: u64,
     /// The breaker's state.
     pub breaker: State,
     /// How often the breaker opened.
@@ -28,6 +35,8 @@ pub struct Status {
     /// Partitions that are held back, as `topic/partition`: they have no leader, do not answer while others
     /// do, or are of a topic that refuses us. `topic/*` is a topic that does not exist.
     pub held_partitions: Vec<String>,
+    /// The partitions that records were sent to since Kafka was last away.
+    pub partitions: Vec<PartitionStatus>,
     /// Where records go from the queue.
     pub lane: Lane,
     /// The upstreams, in the order of the configuration.
@@ -44,6 +53,9 @@ pub struct Status {
     pub at_risk_records: u64,
     /// Their bytes.
     pub at_risk_bytes: u64,
+    /// From a record's receipt to Kafka's acknowledgement; for the metrics.
+    #[serde(skip)]
+    pub latency: Took,
 }
 
 /// One upstream.
@@ -81,6 +93,17 @@ impl SourceStatus {
     }
 }
 
+/// One partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionStatus {
+    /// Its name, as `topic/partition`.
+    pub name: String,
+    /// Records that it has not answered for.
+    pub in_flight: usize,
+    /// Records that it acknowledged since Kafka was last away.
+    pub acked: u64,
+}
+
 /// The queue in memory.
 #[derive(Debug, Clone, Serialize)]
 pub struct QueueStatus {
@@ -112,6 +135,10 @@ pub struct SpoolStatus {
     pub bytes: u64,
     /// Bytes of the segments on disk.
     pub disk_bytes: u64,
+    /// How many more bytes it may write: of its quota, or of the disk above the free floor.
+    pub room_bytes: u64,
+    /// When the oldest record that waits was written, unix milliseconds.
+    pub oldest_ms: Option<u64>,
     /// Segments.
     pub segments: u64,
     /// Dead letters waiting for an operator.
@@ -134,10 +161,13 @@ impl Status {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             id: shared.config.id.clone(),
+            at_ms: unix_ms(),
+            started_ms: shared.started_ms,
             breaker: shared.breaker.state(),
             breaker_opened: shared.breaker.opened(),
             breaker_history: shared.breaker.history(),
             held_partitions: shared.kafka.held(),
+            partitions: partitions(shared),
             lane: shared.lane.now(),
             queue: QueueStatus {
                 records: shared.queue.records(),
@@ -149,6 +179,8 @@ impl Status {
                 records: spool.records,
                 bytes: spool.bytes,
                 disk_bytes: spool.disk_bytes,
+                room_bytes: spool.room_bytes,
+                oldest_ms: oldest(shared, &spool),
                 segments: spool.segments,
                 dead_letters: spool.dead_letters,
                 quarantined_records: spool.quarantined.records,
@@ -157,6 +189,7 @@ impl Status {
             },
             at_risk_records: sources.iter().map(|source| source.at_risk_records).sum(),
             at_risk_bytes: sources.iter().map(|source| source.at_risk_bytes).sum(),
+            latency: shared.ledger.latency(),
             sources,
             counts,
         }
@@ -170,9 +203,28 @@ impl Status {
     }
 }
 
+fn oldest(shared: &Shared, spool: &spillway_spool::Stats) -> Option<u64> {
+    if spool.records > 0 {
+        return shared.ages.oldest(spool.head_seq);
+    }
+    shared.ages.forget_before(spool.tail_seq);
+    None
+}
+
 fn dropped_oldest(spool: spillway_spool::Dropped) -> Dropped {
     let spillway_spool::Dropped { records, bytes, first_at_ms: first_ms, last_at_ms: last_ms } = spool;
     Dropped { reason: "spool_oldest", records, bytes, first_ms, last_ms }
+}
+
+fn partitions(shared: &Shared) -> Vec<PartitionStatus> {
+    let Some(session) = shared.kafka.session() else { return Vec::new() };
+    let flows = session.flight.partitions().into_iter();
+    let partition = |(place, flow): (Place, PartitionFlow)| PartitionStatus {
+        name: shared.kafka.topics().describe(place),
+        in_flight: flow.in_flight,
+        acked: flow.acked,
+    };
+    flows.map(partition).collect()
 }
 
 fn in_flight(shared: &Shared) -> InFlightStatus {

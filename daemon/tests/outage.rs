@@ -13,6 +13,7 @@ use std::time::Duration;
 use common::{PATIENCE, Rig, wait_until};
 use rdkafka::types::RDKafkaRespErr;
 use spillway_daemon::circuit::State;
+use spillway_daemon::ledger::unix_ms;
 use spillway_daemon::record::Outgoing;
 use spillway_daemon::{Config, Daemon, Outcome, Reason};
 use spillway_service::settings::Environment;
@@ -169,6 +170,7 @@ fn a_stop_during_an_outage_leaves_everything_on_disk_within_the_deadline() {
     let daemon = Daemon::start(rig.config(&upstream.url(), more)).unwrap();
     let watch = daemon.watch();
     wait_until("the first records are acknowledged", || watch.status().counts.acked == 500);
+    let before = unix_ms();
     rig.mock.all_down().unwrap();
     upstream.resume();
     wait_until("all records are in", || watch.status().counts.received == 2_000);
@@ -180,13 +182,18 @@ fn a_stop_during_an_outage_leaves_everything_on_disk_within_the_deadline() {
     assert_eq!((outcome.counts.acked, outcome.counts.spooled, outcome.backlog), (500, 1_500, 1_500));
     assert_eq!((outcome.counts.unaccounted, outcome.counts.dropped_records()), (0, 0));
 
-    rig.mock.all_up().unwrap();
+    let after = unix_ms();
     let next = Daemon::start(rig.config(&upstream.url(), more)).unwrap();
     let watch = next.watch();
+    wait_until("the age of the backlog is known", || watch.status().spool.oldest_ms.is_some());
+    let oldest = watch.status().spool.oldest_ms.unwrap();
+    assert!((before..=after).contains(&oldest), "{before} <= {oldest} <= {after}");
+    rig.mock.all_up().unwrap();
     let verdict = rig.verdict(2_000);
     assert!(verdict.is_complete(), "{verdict:?}");
     assert_eq!(verdict.disorder, []);
     wait_until("the spool is empty", || watch.status().spool.records == 0);
+    assert_eq!(watch.status().spool.oldest_ms, None);
     watch.stop();
     assert_eq!(next.wait().counts.replayed, 1_500);
 }
@@ -258,7 +265,7 @@ fn fresh_records_are_not_kept_waiting_by_a_backlog() {
 
 #[test]
 fn records_that_waited_on_disk_for_a_week_are_delivered_as_they_were_received() {
-    let week_ago = spillway_daemon::ledger::unix_ms() - 7 * 86_400_000;
+    let week_ago = unix_ms() - 7 * 86_400_000;
     let rig = Rig::start();
     put_backlog(&rig, 500, i64::try_from(week_ago).unwrap());
     let upstream = rig.upstream(9, 100, Options::default());
@@ -276,6 +283,10 @@ fn records_that_waited_on_disk_for_a_week_are_delivered_as_they_were_received() 
     times.sort_unstable();
     let expected: Vec<_> = (0..500).map(|n| (n, i64::try_from(week_ago).unwrap() + n)).collect();
     assert_eq!(times, expected);
+    wait_until("each is acknowledged", || watch.status().counts.replayed == 500);
+    // Some a moment less than a week, some more.
+    let took = watch.status().latency.disk.buckets;
+    assert_eq!(took.iter().rev().take(2).map(|(_, count)| count).sum::<u64>(), 500, "{took:?}");
     watch.stop();
     assert_eq!(daemon.wait().counts.replayed, 500);
 }

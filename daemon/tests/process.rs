@@ -94,6 +94,9 @@ fn the_admin_endpoint_tells_the_status_and_the_metrics() {
         "spillway_acked_records_total 100",
         "spillway_unaccounted_records_total 0",
         "spillway_breaker_state{state=\"closed\"} 1",
+        "spillway_delivery_seconds_count{path=\"direct\"} 100",
+        "spillway_spool_oldest_milliseconds 0",
+        "spillway_logged_events_total{event=\"unaccounted\",level=\"ERROR\"} 0",
     ] {
         assert!(metrics.lines().any(|l| l == line), "{line} is not in\n{metrics}");
     }

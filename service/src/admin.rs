@@ -1,5 +1,6 @@
 //! The admin endpoint of a service: `/healthz`, `/readyz`, `/status` (JSON) and `/metrics` (OpenMetrics), on
-//! a TCP address or a UNIX socket. Plain HTTP without authentication: bind it to loopback. It only reads.
+//! a TCP address or a UNIX socket; and what a service answers at paths of its own. Plain HTTP without
+//! authentication: bind it to loopback. It only reads.
 
 use std::fmt;
 use std::io;
@@ -10,15 +11,36 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::figures;
 use crate::settings::Section;
 use crate::sockets;
 
 /// Why something cannot be said now.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why there is no answer at a path of a service's own.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The question is wrong: in what, and what to ask instead. Asking it again does not help.
+    #[error("{0}")]
+    Question(String),
+    /// It cannot be said now.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+impl Refusal {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Question(_) => StatusCode::BAD_REQUEST,
+            Self::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
 
 /// What a service says of itself. Each answer is made when it is asked for, and must not block.
 pub trait Endpoint: Send + Sync + 'static {
@@ -45,6 +67,24 @@ pub trait Endpoint: Send + Sync + 'static {
     /// # Errors
     /// When there are none.
     fn metrics(&self) -> Result<String, Failure>;
+
+    /// What there is at a path that is none of the above, if anything; `query` is what follows the question
+    /// mark.
+    ///
+    /// # Errors
+    /// When the question is wrong, or it cannot be said now.
+    fn more(&self, _path: &str, _query: Option<&str>) -> Result<Option<Answer>, Refusal> {
+        Ok(None)
+    }
+}
+
+/// An answer at a path of a service's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Names, in lower case, and values; the Content-Type among them.
+    pub headers: Vec<(&'static str, String)>,
+    /// What it says.
+    pub body: String,
 }
 
 /// Where the endpoint listens.
@@ -105,6 +145,8 @@ enum Listener {
 /// # Errors
 /// What the system says; also when somebody answers at the socket.
 pub fn bind(listen: &Listen) -> io::Result<Bound> {
+    // Both programs do this first, so it is the time of their start.
+    figures::began();
     match listen {
         Listen::Tcp(address) => {
             let listener = TcpListener::bind(address)?;
@@ -146,6 +188,7 @@ pub async fn serve<E: Endpoint>(bound: Bound, endpoint: Arc<E>) {
         .route("/readyz", get(ready::<E>))
         .route("/status", get(status::<E>))
         .route("/metrics", get(scrape::<E>))
+        .fallback_service(get(more::<E>).with_state(Arc::clone(&endpoint)))
         .with_state(endpoint);
     let served = match bound.0 {
         Listener::Tcp(listener) => match tokio::net::TcpListener::from_std(listener) {
@@ -183,6 +226,22 @@ async fn status<E: Endpoint>(State(endpoint): State<Arc<E>>) -> Response {
 
 async fn scrape<E: Endpoint>(State(endpoint): State<Arc<E>>) -> Response {
     answer(endpoint.metrics(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+}
+
+async fn more<E: Endpoint>(State(endpoint): State<Arc<E>>, uri: Uri) -> Response {
+    let found = endpoint.more(uri.path(), uri.query());
+    match found.and_then(|found| Ok(found.map(with_headers).transpose()?)) {
+        Ok(Some(response)) => response,
+        Ok(None) => StatusCode::NOT_FOUND.into_response(),
+        Err(refusal) => (refusal.status(), format!("{refusal}\n")).into_response(),
+    }
+}
+
+fn with_headers(answer: Answer) -> Result<Response, Failure> {
+    let pairs = answer.headers.into_iter();
+    let pairs = pairs.map(|(name, value)| Ok((HeaderName::from_static(name), HeaderValue::try_from(value)?)));
+    let headers = pairs.collect::<Result<HeaderMap, axum::http::header::InvalidHeaderValue>>()?;
+    Ok((headers, answer.body).into_response())
 }
 
 fn answer(body: Result<String, Failure>, kind: &'static str) -> Response {

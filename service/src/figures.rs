@@ -1,8 +1,14 @@
 //! Metrics in the OpenMetrics text format, read off a snapshot at each scrape, so that the figures of a
 //! scrape belong together and nothing is counted twice.
 
+mod histogram;
+mod process;
+
 use std::fmt;
 
+pub use histogram::{Histogram, Took};
+use process::Process;
+pub(crate) use process::began;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -13,12 +19,13 @@ use prometheus_client::registry::Registry;
 /// What all metrics' names begin with.
 const PREFIX: &str = "spillway";
 
-/// What the collector says, as text.
+/// What the collector says, as text, and what every program says of itself.
 ///
 /// # Errors
 /// Only if writing to a string fails.
 pub fn encode(collector: impl Collector) -> Result<String, fmt::Error> {
     let mut registry = Registry::with_prefix(PREFIX);
+    registry.register_collector(Box::new(Process));
     registry.register_collector(Box::new(collector));
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &registry)?;

@@ -7,6 +7,7 @@
 //! problems too. Each scalar outside an array of tables can be overridden by an environment variable:
 //! `source.url` by `SPILLWAY_SOURCE_URL`.
 
+mod changes;
 mod problem;
 mod value;
 
@@ -19,6 +20,7 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+pub use changes::Written;
 pub use problem::{Problem, Problems};
 pub use value::{Setting, Size};
 
@@ -41,9 +43,21 @@ impl Environment {
             .collect()
     }
 
+    /// Whether a variable overrides the setting of this name, such as `kafka.brokers`: what a file says of it
+    /// is not in force then.
+    #[must_use]
+    pub fn overrides(&self, setting: &str) -> bool {
+        self.get(&variable_of(setting)).is_some()
+    }
+
     fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
+}
+
+/// The variable that overrides the setting of this name.
+fn variable_of(setting: &str) -> String {
+    format!("{ENV_PREFIX}{}", setting.replace(['.', '-'], "_").to_uppercase())
 }
 
 impl FromIterator<(String, String)> for Environment {
@@ -58,14 +72,18 @@ impl FromIterator<(String, String)> for Environment {
 /// # Errors
 /// All problems of the file, in the order of their lines.
 pub fn read<T>(path: &Path, env: &Environment, build: impl FnOnce(&Section<'_>) -> T) -> Result<T, Problems> {
-    let name = path.display().to_string();
-    match std::fs::read_to_string(path) {
-        Ok(text) => parse(&name, &text, env, build),
-        Err(error) => Err(Problems::single(
-            &name,
-            format!("cannot be read: {error}; give the path of a configuration file"),
-        )),
-    }
+    parse(&path.display().to_string(), &read_text(path)?, env, build)
+}
+
+/// The text of the file at `path`.
+///
+/// # Errors
+/// One problem that says why it cannot be read.
+pub fn read_text(path: &Path) -> Result<String, Problems> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let message = format!("cannot be read: {error}; give the path of a configuration file");
+        Problems::single(&path.display().to_string(), message)
+    })
 }
 
 /// As [`read`], from text; `name` stands for the file in messages.
@@ -292,6 +310,12 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// What else is in it is no concern of who reads it: for a command that needs a part of a file.
+    pub fn ignore_the_rest(&self) {
+        let keys = self.table.into_iter().flat_map(|table| table.keys());
+        self.asked.borrow_mut().extend(keys.map(|key| key.get_ref().to_string()));
+    }
+
     /// A string, or a list of them; empty when absent.
     pub fn one_or_more_strings(&self, key: &str) -> Vec<String> {
         match self.raw(key) {
@@ -367,7 +391,7 @@ impl<'a> Section<'a> {
         if !self.overridable {
             return None;
         }
-        let name = format!("{ENV_PREFIX}{}", self.name_of(key).replace(['.', '-'], "_").to_uppercase());
+        let name = variable_of(&self.name_of(key));
         self.ctx.env_asked.borrow_mut().insert(name.clone());
         self.ctx.env.get(&name).map(|text| (name, text))
     }

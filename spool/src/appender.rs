@@ -163,7 +163,7 @@ fn close_off(shared: &Shared, writer: &mut SegmentFile) {
     if writer.is_unsound()
         && let Err(error) = shared.rotate(writer)
     {
-        tracing::warn!(%error, "cannot begin a new segment yet; the next append tries again");
+        tracing::warn!(event = "spool_new_segment", %error, "cannot begin a new segment yet; the next append tries again");
     }
 }
 

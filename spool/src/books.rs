@@ -259,9 +259,11 @@ impl Books {
         match (&*full, &cause) {
             (None, Some(cause)) => {
                 let when_full = self.config.when_full;
-                tracing::error!(dir = %self.layout.dir.display(), %cause, ?when_full, "the spool is full")
+                tracing::error!(event = "spool_full", dir = %self.layout.dir.display(), %cause, ?when_full, "the spool is full")
             }
-            (Some(_), None) => tracing::info!(dir = %self.layout.dir.display(), "the spool has room again"),
+            (Some(_), None) => {
+                tracing::info!(event = "spool_has_room", dir = %self.layout.dir.display(), "the spool has room again")
+            }
             _ => {}
         }
         *full = cause;

@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{FallocateFlags, fallocate, statvfs};
@@ -46,6 +46,8 @@ pub(crate) struct Capacity {
     ballast_bytes: u64,
     ballast_held: AtomicBool,
     known: Mutex<Option<Known>>,
+    /// The free space when it was last looked at for the statistics; 0 when that failed.
+    seen_free: AtomicU64,
     faults: Faults,
 }
 
@@ -59,6 +61,7 @@ impl Capacity {
             ballast_bytes: config.ballast_bytes,
             ballast_held: AtomicBool::new(false),
             known: Mutex::new(None),
+            seen_free: AtomicU64::new(0),
             faults,
         }
     }
@@ -99,6 +102,18 @@ impl Capacity {
         self.floor_bytes.saturating_add(reserve)
     }
 
+    /// Looks at the free space, for [`room_bytes`](Self::room_bytes).
+    pub(crate) fn look(&self) {
+        self.seen_free.store(self.free_bytes().unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// How many more bytes may be written, by the last look. `used` are the bytes of the spool's own files.
+    pub(crate) fn room_bytes(&self, used: u64) -> u64 {
+        let of_disk = self.seen_free.load(Ordering::Relaxed).saturating_sub(self.floor());
+        let of_quota = self.quota_bytes.saturating_sub(used);
+        if self.quota_bytes > 0 { of_disk.min(of_quota) } else { of_disk }
+    }
+
     /// Forgets what is known about free space: something on the disk has changed much.
     pub(crate) fn forget(&self) {
         *lock(&self.known) = None;
@@ -114,7 +129,7 @@ impl Capacity {
         if self.is_short()
             && let Err(error) = remove(&self.ballast)
         {
-            tracing::warn!(path = %self.ballast.display(), %error, "cannot give up the ballast");
+            tracing::warn!(event = "ballast_failed", path = %self.ballast.display(), %error, "cannot give up the ballast");
         }
     }
 
@@ -131,11 +146,11 @@ impl Capacity {
         self.forget();
         match remove(&self.ballast) {
             Ok(()) => {
-                tracing::warn!(path = %self.ballast.display(), bytes = self.ballast_bytes, "the disk is full; gave up the ballast");
+                tracing::warn!(event = "ballast_given_up", path = %self.ballast.display(), bytes = self.ballast_bytes, "the disk is full; gave up the ballast");
                 true
             }
             Err(error) => {
-                tracing::warn!(path = %self.ballast.display(), %error, "cannot give up the ballast");
+                tracing::warn!(event = "ballast_failed", path = %self.ballast.display(), %error, "cannot give up the ballast");
                 false
             }
         }
@@ -156,7 +171,7 @@ impl Capacity {
                 self.forget();
             }
             Err(error) => {
-                tracing::warn!(path = %self.ballast.display(), %error, "cannot take the ballast");
+                tracing::warn!(event = "ballast_failed", path = %self.ballast.display(), %error, "cannot take the ballast");
                 let _ = remove(&self.ballast);
             }
         }
@@ -238,6 +253,21 @@ mod tests {
         assert_eq!(capacity.room(0, 100, now), Err(FullCause::FreeFloor { free: 1099, floor: 1000 }));
         faults.always("statvfs", Fault::Free(1100));
         assert_eq!(capacity.room(0, 100, now), Ok(()), "asked again at once");
+    }
+
+    #[test]
+    fn the_room_is_what_the_nearer_limit_leaves() {
+        let dir = tempfile::tempdir().unwrap();
+        let faults = plan(dir.path());
+        let (bounded, unbounded) = (capacity(dir.path(), 1000, 200, 0), capacity(dir.path(), 0, 200, 0));
+        assert_eq!(bounded.room_bytes(0), 0, "before it was looked at");
+        faults.always("statvfs", Fault::Free(900));
+        [&bounded, &unbounded].into_iter().for_each(Capacity::look);
+        assert_eq!((bounded.room_bytes(0), bounded.room_bytes(400), bounded.room_bytes(1001)), (700, 600, 0));
+        assert_eq!(unbounded.room_bytes(5000), 700);
+        faults.always("statvfs", Fault::Errno(rustix::io::Errno::IO.raw_os_error()));
+        unbounded.look();
+        assert_eq!(unbounded.room_bytes(0), 0, "unknown is none");
     }
 
     #[test]

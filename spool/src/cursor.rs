@@ -166,6 +166,7 @@ impl Cursor {
         let (offset, seq) =
             found.map_or((self.info.len, self.info.end_seq), |(at, header)| (at, header.first_seq));
         tracing::error!(
+            event = "spool_damaged",
             path = %self.path.display(), offset = from, bytes = offset - from.min(offset), cause = %defect,
             "a damaged place in the spool"
         );

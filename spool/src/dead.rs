@@ -108,7 +108,7 @@ impl DeadLog {
             if log.next == end.next_seq {
                 let reopened = SegmentFile::reopen(dir, first, end.offset, log.faults.clone());
                 log.active =
-                    reopened.inspect_err(|error| tracing::warn!(%error, "going on in a new segment")).ok();
+                    reopened.inspect_err(|error| tracing::warn!(event = "spool_new_segment", %error, "going on in a new segment")).ok();
             }
         }
         Ok(log)

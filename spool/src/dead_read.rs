@@ -62,7 +62,7 @@ pub(crate) fn walk_file(dir: &Path, stretch: Stretch, met: &mut dyn FnMut(Met)) 
         Err(error) => {
             // Beside a running daemon: deleted since it was listed, because all its letters were removed.
             if error.kind() != std::io::ErrorKind::NotFound {
-                tracing::error!(path = %segment::path(dir, first).display(), %error, "cannot read dead letters");
+                tracing::error!(event = "dead_letters_unreadable", path = %segment::path(dir, first).display(), %error, "cannot read dead letters");
             }
             End { next_seq: first, ..End::default() }
         }
@@ -179,7 +179,12 @@ pub(crate) fn replay(dir: &Path, from: u64, sink: &mut dyn FnMut(Change)) {
             }
             Seen::Entry { entry: Entry::Removal { id }, .. } => sink(Change::DeadRemoved(id)),
             Seen::Damage { segment, damage } => {
-                tracing::error!(segment, offset = damage.bytes.start, "dead letters are damaged");
+                tracing::error!(
+                    event = "dead_letters_damaged",
+                    segment,
+                    offset = damage.bytes.start,
+                    "dead letters are damaged"
+                );
             }
         }
         ControlFlow::Continue(())

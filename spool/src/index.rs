@@ -268,7 +268,7 @@ fn remove_unfinished_snapshots(dir: &Path) {
         if path.extension().is_some_and(|extension| extension == "generating")
             && let Err(error) = std::fs::remove_file(&path)
         {
-            tracing::warn!(path = %path.display(), %error, "cannot remove an unfinished snapshot of the index");
+            tracing::warn!(event = "spool_leftover", path = %path.display(), %error, "cannot remove an unfinished snapshot of the index");
         }
     }
 }

@@ -230,7 +230,7 @@ impl Worker {
         if opened && self.fill(truth.as_ref()) {
             self.wait = REVIVE_MIN;
             self.health.rebuilds.fetch_add(1, Ordering::Relaxed);
-            tracing::info!(path = %self.dir.display(), "the index works again");
+            tracing::info!(event = "spool_index_works", path = %self.dir.display(), "the index works again");
         } else {
             self.retry_at = Instant::now() + self.wait;
             self.wait = (self.wait * 2).min(REVIVE_MAX);
@@ -263,6 +263,6 @@ impl Worker {
 
     fn warn(&self, message: &str, error: &IndexError) {
         let cause = std::error::Error::source(error).map(ToString::to_string);
-        tracing::warn!(path = %self.dir.display(), %error, cause, "{message}");
+        tracing::warn!(event = "spool_index_failed", path = %self.dir.display(), %error, cause, "{message}");
     }
 }

@@ -187,7 +187,10 @@ impl Drop for Indexer {
         // The thread's end drops its sender, which ends this wait.
         let ended = stopping && end.recv_timeout(STOP_TIMEOUT) == Err(RecvTimeoutError::Disconnected);
         if !ended || thread.join().is_err() {
-            tracing::warn!("the index did not close in time; it will be checked at the next start");
+            tracing::warn!(
+                event = "spool_index_not_flushed",
+                "the index did not close in time; it will be checked at the next start"
+            );
         }
     }
 }

@@ -133,7 +133,7 @@ impl Layout {
         let noted =
             file.set_len(0).and_then(|()| file.write_all(format!("{}\n", std::process::id()).as_bytes()));
         if let Err(error) = noted {
-            tracing::warn!(path = %self.lock.display(), %error, "cannot note the pid in the lock file");
+            tracing::warn!(event = "spool_note_failed", path = %self.lock.display(), %error, "cannot note the pid in the lock file");
         }
         Ok(file)
     }

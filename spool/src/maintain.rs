@@ -32,6 +32,7 @@ const INDEX_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
 /// Starts the thread.
 pub(crate) fn start(shared: Arc<Shared>) -> Result<JoinHandle<()>, Error> {
+    shared.capacity.look();
     let run = move || {
         while wait(&shared) {
             turn_guarded(&shared);
@@ -74,10 +75,13 @@ fn turn_guarded(shared: &Shared) {
         Ok(Ok(())) => shared.books.set_trouble(Work::Maintain, None),
         Ok(Err(error)) => {
             let cause = std::error::Error::source(&error).map(ToString::to_string);
-            tracing::error!(%error, cause, "the spool cannot be maintained; trying again in a second");
+            tracing::error!(event = "spool_maintenance_failed", %error, cause, "the spool cannot be maintained; trying again in a second");
             shared.books.set_trouble(Work::Maintain, Some(&error));
         }
-        Err(_) => tracing::error!("the spool's maintenance panicked; trying again in a second"),
+        Err(_) => tracing::error!(
+            event = "spool_maintenance_failed",
+            "the spool's maintenance panicked; trying again in a second"
+        ),
     }
 }
 
@@ -103,13 +107,18 @@ fn close_drained_segment(shared: &Shared) -> Result<(), Error> {
         let drained = books.acknowledged() == books.tail() && writer.len() >= DRAINED_BYTES_MIN;
         let unlinked = writer.is_unlinked();
         if unlinked {
-            tracing::error!(segment = writer.first_seq(), "somebody deleted the segment that is appended to");
+            tracing::error!(
+                event = "spool_segment_gone",
+                segment = writer.first_seq(),
+                "somebody deleted the segment that is appended to"
+            );
         }
         if drained || unlinked { shared.rotate(writer) } else { Ok(()) }
     })
 }
 
 fn look_after_space(shared: &Shared) {
+    shared.capacity.look();
     if shared.books.full().is_some() {
         let room = shared.capacity.room(shared.disk_bytes(), 1, Instant::now());
         shared.books.set_full(room.err());

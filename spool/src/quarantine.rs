@@ -23,7 +23,7 @@ pub(crate) fn keep(quarantine: &Path, segment: &Path, bytes: &Range<u64>) {
         return;
     }
     if let Err(error) = copy(quarantine, segment, bytes) {
-        tracing::warn!(path = %segment.display(), %error, "cannot keep a copy of damaged bytes");
+        tracing::warn!(event = "spool_no_copy", path = %segment.display(), %error, "cannot keep a copy of damaged bytes");
     }
 }
 

@@ -131,7 +131,12 @@ impl Reader {
         }
         let lost = self.books().lose(self.position..until);
         if lost > 0 {
-            tracing::error!(records = lost, from = self.position, "records in the spool are damaged");
+            tracing::error!(
+                event = "spool_damaged",
+                records = lost,
+                from = self.position,
+                "records in the spool are damaged"
+            );
         }
         if self.books().acknowledged() == self.position {
             // Nothing before them is waiting: they will never be acknowledged by anybody else.

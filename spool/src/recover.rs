@@ -88,7 +88,7 @@ fn identify(layout: &Layout) -> Result<u32, Error> {
     match layout.write_format(spool_id) {
         // Damage must not stop the spool, not even on a full disk: the next open tries again.
         Err(error) if !segments.is_empty() => {
-            tracing::warn!(%error, "cannot write the FORMAT file");
+            tracing::warn!(event = "spool_note_failed", %error, "cannot write the FORMAT file");
             Ok(spool_id)
         }
         result => result.map(|()| spool_id),
@@ -115,7 +115,7 @@ fn start_index(
     if let Some(how) = wait(&opened) {
         return Ok((indexer, how));
     }
-    tracing::warn!(path = %layout.index.display(), "the index does not open; setting it aside");
+    tracing::warn!(event = "spool_index_failed", path = %layout.index.display(), "the index does not open; setting it aside");
     indexer.abandon();
     set_aside(&layout.index);
     let (indexer, opened) = start()?;
@@ -129,10 +129,12 @@ fn open_writer(layout: &Layout, survey: &Survey, faults: &Faults) -> Result<Segm
         match SegmentFile::reopen(&layout.log, newest.first_seq, newest.len, faults.clone()) {
             Ok(writer) => return Ok(writer),
             Err(error) if newest.first_seq == survey.state.tail => {
-                tracing::warn!(%error, "cannot go on in the newest segment; making it anew");
+                tracing::warn!(event = "spool_new_segment", %error, "cannot go on in the newest segment; making it anew");
                 return SegmentFile::recreate(&layout.log, newest.first_seq, faults.clone());
             }
-            Err(error) => tracing::warn!(%error, "cannot go on in the newest segment; beginning a new one"),
+            Err(error) => {
+                tracing::warn!(event = "spool_new_segment", %error, "cannot go on in the newest segment; beginning a new one")
+            }
         }
     }
     SegmentFile::create(&layout.log, survey.state.tail, faults.clone())
@@ -198,7 +200,7 @@ fn finish(shared: &Shared) {
     books.gauges.waiting_bytes.store(waiting.sum(), Ordering::Relaxed);
     shared.capacity.take_ballast();
     if let Err(error) = shared.save() {
-        tracing::error!(%error, "cannot write the checkpoint; trying again in a second");
+        tracing::error!(event = "spool_maintenance_failed", %error, "cannot write the checkpoint; trying again in a second");
         books.set_trouble(Work::Maintain, Some(&error));
     }
 }

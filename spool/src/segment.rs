@@ -170,7 +170,7 @@ impl SegmentFile {
     fn cut(&mut self) {
         let cut = self.faults.io("append.truncate").and_then(|()| self.file.set_len(self.len));
         if let Err(error) = cut {
-            tracing::warn!(path = %self.path.display(), %error, "cannot cut off a failed write; going on in a new segment");
+            tracing::warn!(event = "spool_new_segment", path = %self.path.display(), %error, "cannot cut off a failed write; going on in a new segment");
             self.unsound = true;
         }
     }

@@ -18,11 +18,11 @@ pub(crate) fn set_aside(dir: &Path) {
     let target = broken_path(dir, number);
     match std::fs::rename(dir, &target) {
         Ok(()) => {
-            tracing::warn!(path = %target.display(), "set a damaged index aside");
+            tracing::warn!(event = "spool_index_set_aside", path = %target.display(), "set a damaged index aside");
             broken.push((number, target));
         }
         Err(error) => {
-            tracing::warn!(path = %dir.display(), %error, "cannot set the index aside; deleting it");
+            tracing::warn!(event = "spool_index_failed", path = %dir.display(), %error, "cannot set the index aside; deleting it");
             delete(dir);
         }
     }
@@ -34,7 +34,7 @@ pub(crate) fn set_aside(dir: &Path) {
 
 fn delete(path: &Path) {
     if let Err(error) = std::fs::remove_dir_all(path) {
-        tracing::warn!(path = %path.display(), %error, "cannot delete an old index");
+        tracing::warn!(event = "spool_leftover", path = %path.display(), %error, "cannot delete an old index");
     }
 }
 

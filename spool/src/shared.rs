@@ -183,6 +183,7 @@ impl Shared {
         self.delete_drained()?;
         if records > 0 {
             tracing::error!(
+                event = "spool_dropped_oldest",
                 records,
                 bytes,
                 segment = oldest.first_seq,

@@ -39,7 +39,7 @@ impl Drop for Handle {
         if let Some(thread) = lock(&self.maintenance).take()
             && thread.join().is_err()
         {
-            tracing::error!("the spool's maintenance thread panicked");
+            tracing::error!(event = "spool_maintenance_failed", "the spool's maintenance thread panicked");
         }
     }
 }
@@ -92,6 +92,7 @@ impl Spool {
             records: (tail_seq - head_seq).saturating_sub(holes),
             bytes: gauges.waiting_bytes.load(Ordering::Relaxed),
             disk_bytes: shared.disk_bytes(),
+            room_bytes: shared.capacity.room_bytes(shared.disk_bytes()),
             segments: books.segments(|map| map.len() as u64),
             appended_records: gauges.appended.load(Ordering::Relaxed),
             acknowledged_records: gauges.acknowledged.load(Ordering::Relaxed),
@@ -136,7 +137,10 @@ impl Spool {
         shared.books.set_trouble(Work::Maintain, saved.as_ref().err());
         saved?;
         if !shared.indexer.flush(SYNC_TIMEOUT) {
-            tracing::warn!("the index could not be flushed; the checkpoint holds the same");
+            tracing::warn!(
+                event = "spool_index_not_flushed",
+                "the index could not be flushed; the checkpoint holds the same"
+            );
         }
         Ok(())
     }

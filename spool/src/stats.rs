@@ -74,6 +74,9 @@ pub struct Stats {
     pub bytes: u64,
     /// Bytes of the spool's segments on disk, dead letters included.
     pub disk_bytes: u64,
+    /// How many more bytes may be written before a limit is met: of the quota, or of the free space above the
+    /// floor, whichever is less. At most about a second old. 0 when the free space cannot be found out.
+    pub room_bytes: u64,
     /// Number of segments in the log.
     pub segments: u64,
     /// Records appended since the spool was opened.

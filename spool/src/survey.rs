@@ -166,7 +166,7 @@ impl Surveyor<'_> {
                 self.indexer.change_patiently(Change::Closed(info.summary()), INDEX_TIMEOUT);
             } else {
                 survey.torn_bytes = bytes.end - bytes.start;
-                tracing::warn!(segment = first, offset = bytes.start, bytes = survey.torn_bytes, cause = %defect, "cutting off an unfinished write");
+                tracing::warn!(event = "spool_torn", segment = first, offset = bytes.start, bytes = survey.torn_bytes, cause = %defect, "cutting off an unfinished write");
             }
         }
         survey.segments.push(info);
@@ -197,7 +197,7 @@ impl Surveyor<'_> {
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) => {
-                tracing::error!(path = %path.display(), %error, "cannot open a segment");
+                tracing::error!(event = "spool_segment_unreadable", path = %path.display(), %error, "cannot open a segment");
                 let rest = (len > 0).then_some((0..len, Defect::Unreadable));
                 return End { next_seq: first, rest, ..End::default() };
             }
@@ -224,6 +224,7 @@ impl Surveyor<'_> {
         quarantine::keep(&self.layout.quarantine, &path, &damage.bytes);
         let lost = survey.lose(damage.seqs.start, damage.seqs.end);
         tracing::error!(
+            event = "spool_damaged",
             path = %path.display(), offset = damage.bytes.start, records = lost, cause = %damage.defect,
             "a damaged place in the spool"
         );

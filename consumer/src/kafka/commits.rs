@@ -28,7 +28,7 @@ pub(crate) enum CommitError {
 pub(crate) type Commits = Worker<Vec<Commit>, Result<(), CommitError>>;
 
 pub(crate) fn start(client: Arc<Client>, topic: String) -> io::Result<Commits> {
-    Worker::start("commits", move |commits: Vec<Commit>| commit(&client, &topic, &commits))
+    Worker::start("commits", || {}, move |commits: Vec<Commit>| commit(&client, &topic, &commits))
 }
 
 fn commit(client: &Client, topic: &str, commits: &[Commit]) -> Result<(), CommitError> {

@@ -11,6 +11,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::{Client, Worker};
 use crate::activity::Ends;
+use crate::pulse::Heart;
 
 /// What one round of questions gave.
 #[derive(Debug)]
@@ -33,8 +34,12 @@ pub(crate) struct EndsProbe {
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 impl EndsProbe {
-    pub(crate) fn start(client: Arc<Client>, topic: String) -> io::Result<Self> {
-        let worker = Worker::start("ends", move |partitions: Vec<i32>| ask(&client, &topic, &partitions))?;
+    /// `heart` turns with each partition that is asked for, so that many of them are no hang.
+    pub(crate) fn start(client: Arc<Client>, topic: String, heart: Heart) -> io::Result<Self> {
+        let heart = Arc::new(heart);
+        let own = Arc::clone(&heart);
+        let answer = move |partitions: Vec<i32>| ask(&client, &topic, &partitions, &own);
+        let worker = Worker::start("ends", move || heart.turn(), answer)?;
         Ok(Self { worker, asked: None, answered: None })
     }
 
@@ -55,6 +60,11 @@ impl EndsProbe {
         Some(round)
     }
 
+    /// Its name when its thread has panicked.
+    pub(crate) fn panicked(&self) -> Option<&'static str> {
+        self.worker.panicked()
+    }
+
     /// How long ago the question was asked that a broker last answered; `None` when none ever has.
     pub(crate) fn silent_for(&self, now: Instant) -> Option<Duration> {
         self.answered.map(|answered| now.saturating_duration_since(answered))
@@ -63,13 +73,13 @@ impl EndsProbe {
 
 /// Asks for all partitions at once. A leader answers only when the fetch before it on the same connection is
 /// answered, which may take half a second: one partition after the other, this would add up.
-fn ask(client: &Client, topic: &str, partitions: &[i32]) -> Round {
+fn ask(client: &Client, topic: &str, partitions: &[i32], heart: &Heart) -> Round {
     let total = super::partition_count(client, topic, TIMEOUT);
     let ends = match &total {
         Err(_) => partitions.iter().map(|partition| (*partition, None)).collect(),
         Ok(_) => at_once(client, topic, partitions).unwrap_or_else(|error| {
             tracing::debug!(%error, "not every leader answers; asking one after the other");
-            one_by_one(client, topic, partitions)
+            one_by_one(client, topic, partitions, heart)
         }),
     };
     Round { total: total.ok(), ends }
@@ -115,9 +125,10 @@ fn offsets(
 }
 
 /// When one leader does not answer, the rest of the round is given up: the next one tries again.
-fn one_by_one(client: &Client, topic: &str, partitions: &[i32]) -> AllEnds {
+fn one_by_one(client: &Client, topic: &str, partitions: &[i32], heart: &Heart) -> AllEnds {
     let mut is_away = false;
     let mut one = |partition: i32| {
+        heart.turn();
         if is_away {
             return (partition, None);
         }

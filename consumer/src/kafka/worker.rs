@@ -3,8 +3,12 @@
 
 use std::io;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+/// How long it waits for a question before it comes around.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// See the module. When it is dropped, it waits for the question under way.
 #[derive(Debug)]
@@ -17,17 +21,26 @@ pub(crate) struct Worker<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
+    /// `turned` is called whenever the thread has come around, with a question or without.
     pub(crate) fn start(
         name: &'static str,
+        turned: impl Fn() + Send + 'static,
         mut answer: impl FnMut(Q) -> A + Send + 'static,
     ) -> io::Result<Self> {
         let (questions, to_answer) = bounded(1);
         let (answered, answers) = bounded(1);
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-            for question in &to_answer {
-                if answered.send(answer(question)).is_err() {
-                    return;
+            loop {
+                match to_answer.recv_timeout(IDLE) {
+                    Ok(question) => {
+                        if answered.send(answer(question)).is_err() {
+                            return;
+                        }
+                    }
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
+                turned();
             }
         })?;
         Ok(Self { name, questions: Some(questions), answers, is_busy: false, thread: Some(thread) })
@@ -36,6 +49,11 @@ impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
     /// Whether a question is under way.
     pub(crate) fn is_busy(&self) -> bool {
         self.is_busy
+    }
+
+    /// Its name when its thread has panicked: that ends in no other way before this is dropped.
+    pub(crate) fn panicked(&self) -> Option<&'static str> {
+        self.thread.as_ref().is_some_and(JoinHandle::is_finished).then_some(self.name)
     }
 
     /// Asks, unless a question is under way. Returns whether it was asked.
@@ -61,22 +79,28 @@ impl<Q, A> Drop for Worker<Q, A> {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!(thread = self.name, "a thread panicked");
+            tracing::error!(event = "thread_panicked", thread = self.name, "a thread panicked");
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
     fn one_question_is_answered_at_a_time() {
         let (gate, wait) = bounded::<()>(0);
-        let mut worker = Worker::start("test", move |n: u32| {
-            wait.recv().unwrap();
-            n * 2
-        })
+        let mut worker = Worker::start(
+            "test",
+            || {},
+            move |n: u32| {
+                wait.recv().unwrap();
+                n * 2
+            },
+        )
         .unwrap();
         assert!(worker.ask(3));
         assert!(!worker.ask(4), "busy");
@@ -85,5 +109,29 @@ mod tests {
         let answer = std::iter::repeat_with(|| worker.answer()).find_map(|answer| answer);
         assert_eq!(answer, Some(6));
         assert!(!worker.is_busy());
+    }
+
+    #[test]
+    fn a_thread_that_panics_is_noticed() {
+        let (hold, held) = bounded::<()>(0);
+        let mut worker = Worker::start(
+            "test",
+            || {},
+            move |(): ()| {
+                assert!(held.recv().is_err());
+                panic!("as a bug would");
+            },
+        )
+        .unwrap();
+        assert!(worker.ask(()));
+        assert_eq!(worker.panicked(), None);
+        drop(hold);
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while worker.panicked().is_none() {
+            assert!(Instant::now() < deadline, "nobody noticed that the thread panicked");
+            std::thread::yield_now();
+        }
+        assert_eq!(worker.panicked(), Some("test"));
+        assert_eq!(worker.answer(), None::<()>);
     }
 }

@@ -98,7 +98,7 @@ impl Teller {
         let json = match note.json(&self.url) {
             Ok(json) => json,
             Err(error) => {
-                tracing::error!(%error, object = note.object, "an object cannot be described");
+                tracing::error!(event = "notification_impossible", %error, object = note.object, "an object cannot be described");
                 return false;
             }
         };
@@ -106,7 +106,13 @@ impl Teller {
         while Instant::now() < until {
             let Err(error) = target.deliver(&note.table, json.clone()).await else { return true };
             let error = chain(&error);
-            tracing::warn!(told = name, error, object = note.object, "a notification was not taken");
+            tracing::warn!(
+                event = "notification_delayed",
+                told = name,
+                error,
+                object = note.object,
+                "a notification was not taken"
+            );
             tokio::time::sleep(pause.min(until.saturating_duration_since(Instant::now()))).await;
             pause *= 2;
         }

@@ -114,7 +114,7 @@ impl<T: Target, S: Objects> Courier<T, S> {
         let json = match note.json(&self.source.url) {
             Ok(json) => json,
             Err(error) => {
-                tracing::error!(%error, object = note.object, "an object cannot be described");
+                tracing::error!(event = "notification_impossible", %error, object = note.object, "an object cannot be described");
                 return;
             }
         };
@@ -147,7 +147,7 @@ impl Pause {
 
     async fn after(&mut self, target: &str, what: &str, error: String) {
         let wait_ms = self.next.as_millis();
-        tracing::warn!(told = target, error, wait_ms, "{what}; trying again");
+        tracing::warn!(event = "notification_delayed", told = target, error, wait_ms, "{what}; trying again");
         tokio::time::sleep(self.next).await;
         self.next = (self.next * 2).min(self.most);
     }

@@ -64,6 +64,7 @@ fn panes(
             }
             Ok(Message::Notice { .. }) | Err(_) => {
                 tracing::warn!(
+                    event = "late_event_unreadable",
                     partition,
                     offset,
                     "a late event of the log cannot be read any more; is the profile another one?"

@@ -1,12 +1,14 @@
 //! What a run shows of itself while it goes on: its figures, its health, and what blocks it.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::Run;
 use crate::finaliser::Blocker;
 use crate::health::{self, Signs};
 use crate::micros::{self, Micros};
-use crate::status::{BlockedBy, Counts, Frontier, Lag, PartitionStatus, Status, StoreStatus, age_ms, millis};
+use crate::status::{
+    BlockedBy, Counts, Frontier, Lag, Notifications, PartitionStatus, Status, StoreStatus, age_ms, millis,
+};
 
 impl Run<'_> {
     /// Says how far the run is, and now and then how it is.
@@ -29,26 +31,40 @@ impl Run<'_> {
             .collect();
         let is_settled = self.membership.is_settled();
         let waiting = self.closing.waiting_since().map(|since| now.saturating_duration_since(since));
-        let signs = Signs { is_settled, kafka_silent: self.probe.silent_for(now), store_waits: waiting };
+        let silent = self.probe.silent_for(now);
+        let signs = Signs { is_settled, kafka_silent: silent, store_waits: waiting };
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Status {
             version: env!("CARGO_PKG_VERSION"),
             topic: self.config.topic.clone(),
             group: self.config.group.clone(),
             instance_id: self.config.instance_id.clone(),
             not_ready: health::reasons(signs),
+            kafka_silent_ms: silent.map(ms),
             is_paused: self.is_paused,
             counts: self.counts(),
             lag: if is_settled { Lag::sum(&partitions) } else { Lag::default() },
             frontier: self.frontier(wall),
             partitions,
             tables: self.table_summaries(),
+            windows: if self.closing.is_finaliser() {
+                self.background.newest().at(self.closing.written_through())
+            } else {
+                Vec::new()
+            },
+            notifications: self.notifications(),
             store: StoreStatus {
-                waiting_ms: waiting.map(|waits| u64::try_from(waits.as_millis()).unwrap_or(u64::MAX)),
+                waiting_ms: waiting.map(ms),
                 put: self.requests.put.read(),
                 get: self.requests.get.read(),
                 list: self.requests.list.read(),
             },
         }
+    }
+
+    fn notifications(&self) -> Notifications {
+        let told = self.notifier.told();
+        Notifications { delivered: told.delivered, failures: told.failures }
     }
 
     fn counts(&self) -> Counts {
@@ -68,6 +84,7 @@ impl Run<'_> {
     }
 
     fn frontier(&self, wall: Micros) -> Frontier {
+        let close_interval = micros::of(self.config.time.close_interval);
         let written = self.closing.written_through();
         let blocked = |blocker: Blocker| BlockedBy {
             partition: blocker.partition,
@@ -77,6 +94,7 @@ impl Run<'_> {
         Frontier {
             is_ours: self.closing.is_finaliser(),
             final_ms: written.map(millis),
+            usual_lag_ms: age_ms(0, self.engine.usual_lag().saturating_add(close_interval)),
             final_lag_ms: written.map(|through| age_ms(through, wall)),
             proposed_ms: self.closing.proposed_through().map(millis),
             blocked_by: self.closing.blocker().map(blocked),

@@ -8,10 +8,11 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use spillway_service::figures::{self, counter, gauge};
+use spillway_service::figures::{self, counter};
 
 use super::{PartitionStatus, Status, StoreStatus};
 use crate::control::TableSummary;
+use crate::newest::WindowStatus;
 use crate::store::Requests;
 
 /// The status in the OpenMetrics text format.
@@ -27,7 +28,7 @@ struct Snapshot(Status);
 
 type Count = fn(&Status) -> u64;
 
-const COUNTERS: [(&str, &str, Count); 10] = [
+const COUNTERS: [(&str, &str, Count); 12] = [
     ("consumer_read_records", "Records read", |s| s.counts.read),
     ("consumer_events", "Events counted in a window", |s| s.counts.events),
     ("consumer_late_events", "Events after their window was closed; kept in the log", |s| s.counts.late),
@@ -50,12 +51,18 @@ const COUNTERS: [(&str, &str, Count); 10] = [
     ("consumer_frontier_conflicts", "Times that another finaliser was first with a proposal", |s| {
         s.counts.frontier_conflicts
     }),
+    ("consumer_notified_objects", "Notifications of final objects that were taken", |s| {
+        s.notifications.delivered
+    }),
+    ("consumer_notify_failures", "Attempts to notify that failed; each is made again", |s| {
+        s.notifications.failures
+    }),
 ];
 
 /// A gauge that may be unknown; then it has no series.
 type Level = fn(&Status) -> Option<u64>;
 
-const GAUGES: [(&str, &str, Level); 9] = [
+const GAUGES: [(&str, &str, Level); 10] = [
     ("consumer_ready", "1 while it does what it is there for", |s| Some(u64::from(s.not_ready.is_empty()))),
     ("consumer_paused", "1 while reading waits for the store", |s| Some(u64::from(s.is_paused))),
     ("consumer_partitions", "Partitions owned", |s| Some(s.partitions.len() as u64)),
@@ -68,6 +75,11 @@ const GAUGES: [(&str, &str, Level); 9] = [
         u64::try_from(s.frontier.final_ms?.div_euclid(1000)).ok()
     }),
     ("consumer_frontier_lag_milliseconds", "How long ago the frontier is", |s| s.frontier.final_lag_ms),
+    (
+        "consumer_frontier_usual_lag_milliseconds",
+        "How long ago the frontier is at most when all is well: a pane, the delay, the close interval",
+        |s| Some(s.frontier.usual_lag_ms),
+    ),
     ("consumer_store_waiting_milliseconds", "How long something has waited for the store", |s| {
         Some(s.store.waiting_ms.unwrap_or(0))
     }),
@@ -110,8 +122,10 @@ impl Collector for Snapshot {
             counter(&mut encoder, name, help, value(status))?;
         }
         for (name, help, value) in GAUGES {
+            // The name and its help are said in any case, so that who looks for it finds it.
+            let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             if let Some(value) = value(status) {
-                gauge(&mut encoder, name, help, value)?;
+                ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX)).encode(metric)?;
             }
         }
         for (name, help, value) in OF_PARTITION {
@@ -125,6 +139,7 @@ impl Collector for Snapshot {
                 ConstCounter::new(value(table)).encode(family.encode_family(&labels)?)?;
             }
         }
+        windows(&mut encoder, &status.windows)?;
         store(&mut encoder, &status.store)
     }
 }
@@ -152,6 +167,42 @@ fn blocked(encoder: &mut DescriptorEncoder<'_>, status: &Status) -> fmt::Result 
     let Some(blocked) = status.frontier.blocked_by else { return Ok(()) };
     let labels = [("partition", blocked.partition.to_string())];
     ConstGauge::new(1).encode(family.encode_family(&labels)?)
+}
+
+type OfWindow = fn(&WindowStatus) -> i64;
+
+const OF_WINDOW: [(&str, &str, OfWindow); 2] = [
+    ("consumer_window_end_seconds", "The end of the table's newest final window, as unix time", |w| {
+        w.end_ms.div_euclid(1000)
+    }),
+    ("consumer_window_groups", "Groups in the table's newest final window", |w| {
+        i64::try_from(w.groups).unwrap_or(i64::MAX)
+    }),
+];
+
+/// Of tables whose newest final window has a row. A series for each of the greatest groups and column: at most
+/// 20 groups a table.
+fn windows(encoder: &mut DescriptorEncoder<'_>, windows: &[WindowStatus]) -> fmt::Result {
+    for (name, help, value) in OF_WINDOW {
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+        for window in windows {
+            let labels = [("table", window.table.as_str())];
+            ConstGauge::new(value(window)).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    let help = "Counts of the greatest groups of the table's newest final window; said by the finaliser";
+    let mut family = encoder.encode_descriptor("consumer_window_count", help, None, MetricType::Gauge)?;
+    for window in windows {
+        for group in &window.top {
+            for (column, count) in &group.counts {
+                let labels =
+                    [("table", window.table.as_str()), ("group", group.group.as_str()), ("column", column)];
+                let count = i64::try_from(*count).unwrap_or(i64::MAX);
+                ConstGauge::new(count).encode(family.encode_family(&labels)?)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn store(encoder: &mut DescriptorEncoder<'_>, store: &StoreStatus) -> fmt::Result {

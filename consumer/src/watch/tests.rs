@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::control::TableSummary;
-use crate::status::{BlockedBy, Counts, Figures, Frontier, Lag, PartitionStatus, StoreStatus};
+use crate::newest::{GroupStatus, WindowStatus};
+use crate::status::{BlockedBy, Counts, Figures, Frontier, Lag, Notifications, PartitionStatus, StoreStatus};
 use crate::store::Meter;
 
 fn status() -> Status {
@@ -24,11 +25,21 @@ fn status() -> Status {
             is_ours: true,
             final_ms: Some(4_000),
             final_lag_ms: Some(4_000),
+            usual_lag_ms: 91_000,
             proposed_ms: None,
             blocked_by: Some(BlockedBy { partition: 3, has_log: true, closed_through_ms: Some(4_000) }),
         },
         partitions: vec![partition],
         tables: vec![TableSummary { table: "activity".into(), objects: 5, rows: 6, objects_found: 0 }],
+        windows: vec![WindowStatus {
+            table: "city_activity".into(),
+            start_ms: 0,
+            end_ms: 300_000,
+            groups: 40,
+            top: vec![GroupStatus { group: "Hong \"Kong\"".into(), counts: [("events", 9)].into() }],
+        }],
+        notifications: Notifications { delivered: 4, failures: 3 },
+        kafka_silent_ms: Some(0),
         store: StoreStatus { put: meter.read(), ..StoreStatus::default() },
     }
 }
@@ -73,6 +84,10 @@ fn the_status_is_json_and_the_metrics_name_their_units() {
     let metrics = watch.metrics().unwrap();
     for line in [
         "spillway_consumer_read_records_total 7",
+        "spillway_consumer_notify_failures_total 3",
+        "spillway_consumer_window_end_seconds{table=\"city_activity\"} 300",
+        "spillway_consumer_window_groups{table=\"city_activity\"} 40",
+        "spillway_consumer_window_count{table=\"city_activity\",group=\"Hong \\\"Kong\\\"\",column=\"events\"} 9",
         "spillway_consumer_late_events_total 2",
         "spillway_consumer_log_conflicts_total 1",
         "spillway_consumer_ready 1",
@@ -81,6 +96,7 @@ fn the_status_is_json_and_the_metrics_name_their_units() {
         "spillway_consumer_partition_lag_records{partition=\"3\"} 10",
         "spillway_consumer_partition_watermark_lag_milliseconds{partition=\"3\"} 3000",
         "spillway_consumer_frontier_lag_milliseconds 4000",
+        "spillway_consumer_frontier_usual_lag_milliseconds 91000",
         "spillway_consumer_frontier_blocked{partition=\"3\"} 1",
         "spillway_consumer_table_objects_total{table=\"activity\"} 5",
         "spillway_consumer_store_request_seconds_count{request=\"put\"} 2",

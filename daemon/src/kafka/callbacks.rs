@@ -20,6 +20,7 @@ use super::{Refusal, Signal, Trouble};
 use crate::circuit::Input;
 use crate::inflight::{InFlight, Landed, Opaque};
 use crate::ledger::{DropReason, Fate, Ledger};
+use crate::record;
 use crate::ring::End;
 
 /// What a failed delivery means.
@@ -80,8 +81,14 @@ pub(crate) struct Callbacks {
 impl Callbacks {
     fn acked(&self, opaque: Opaque) {
         self.acks.fetch_add(1, Ordering::Relaxed);
-        if let Some(Landed::Direct(record)) = self.flight.finish(opaque, End::Acked) {
-            self.ledger.settle(record, Fate::Acked);
+        match self.flight.finish(opaque, End::Acked) {
+            Some(Landed::Direct(record)) => self.ledger.settle(record, Fate::Acked),
+            Some(Landed::Replayed(replayed)) => {
+                if let Some(received_ms) = record::received_ms(&replayed.envelope) {
+                    self.ledger.delivered_from_disk(received_ms);
+                }
+            }
+            None => {}
         }
     }
 

@@ -1,19 +1,22 @@
 //! Asks the brokers whether the topics can be written: a metadata request for each on a thread of its own,
-//! so that no task ever blocks on it. One request at a time.
+//! so that no task ever blocks on it. One request at a time. Without it an open breaker would stay open, so systemd's
+//! watchdog feels its pulse, too.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rdkafka::ClientContext;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
 use spillway_service::kafka::{Access, Refusal};
+use spillway_service::pulse::Pulse;
 
 use super::{Kafka, Seen, Signal, callbacks, set_reconnect_defaults};
 use crate::config::KafkaConfig;
+use crate::tasks::{PROBER_HEART, TURN_EVERY};
 use crate::topics::{Place, TopicIndex};
 
 /// The probing thread's handle; dropping it ends the thread after the request under way.
@@ -23,13 +26,18 @@ pub(crate) struct Prober {
 
 impl Prober {
     /// Starts the thread. Answers go to the breaker's channel; the numbers of partitions to `kafka`.
-    pub(crate) fn start(config: &KafkaConfig, kafka: Arc<Kafka>, timeout: Duration) -> std::io::Result<Self> {
+    pub(crate) fn start(
+        config: &KafkaConfig,
+        kafka: Arc<Kafka>,
+        pulse: Arc<Pulse>,
+        timeout: Duration,
+    ) -> std::io::Result<Self> {
         let mut client = config.settings.client_config();
         client.set("client.id", "spillwayd-probe");
         set_reconnect_defaults(&mut client, config);
         let (requests, inbox) = bounded(1);
         let access = config.settings.access();
-        let worker = Worker { client, access, kafka, timeout, producer: None };
+        let worker = Worker { client, access, kafka, pulse, timeout, producer: None };
         std::thread::Builder::new().name("prober".to_owned()).spawn(move || worker.run(&inbox))?;
         Ok(Self { requests })
     }
@@ -48,28 +56,39 @@ struct Worker {
     client: ClientConfig,
     access: Access,
     kafka: Arc<Kafka>,
+    pulse: Arc<Pulse>,
     timeout: Duration,
     producer: Option<BaseProducer<Quiet>>,
 }
 
 impl Worker {
     fn run(mut self, inbox: &Receiver<()>) {
-        while inbox.recv().is_ok() {
-            let answer = self.probe();
-            if answer.is_err() {
-                // A fresh client next time: it resolves names anew and has no waits to sit out.
-                self.producer = None;
-            }
-            if self.kafka.signals.send(Signal::Probe(answer)).is_err() {
-                return;
+        loop {
+            self.pulse.turn(PROBER_HEART);
+            match inbox.recv_timeout(TURN_EVERY) {
+                Ok(()) if self.answer() => {}
+                Err(RecvTimeoutError::Timeout) => {}
+                Ok(()) | Err(RecvTimeoutError::Disconnected) => break,
             }
         }
+        self.pulse.end(PROBER_HEART);
+    }
+
+    /// Probes, and returns whether somebody still listens.
+    fn answer(&mut self) -> bool {
+        let answer = self.probe();
+        if answer.is_err() {
+            // A fresh client next time: it resolves names anew and has no waits to sit out.
+            self.producer = None;
+        }
+        self.kafka.signals.send(Signal::Probe(answer)).is_ok()
     }
 
     /// Looks at all topics. Kafka answers when any of them can be sent to.
     fn probe(&mut self) -> Result<Vec<Seen>, String> {
         let mut all = Vec::new();
         for (topic, name) in self.kafka.topics().names() {
+            self.pulse.turn(PROBER_HEART);
             let leaders = match self.leaders(&name).map_err(|error| self.explain(&error))? {
                 Ok(leaders) => self.usable(&name, leaders),
                 Err(error) => Err(format!("topic {name:?}: {}", self.explain(&error))),

@@ -29,8 +29,11 @@ const COUNTERS: [(&str, &str, Count); 12] = [
 
 type Gauge = fn(&SourceStatus) -> Option<i64>;
 
-const GAUGES: [(&str, &str, Gauge); 2] = [
+const GAUGES: [(&str, &str, Gauge); 3] = [
     ("source_connected", "1 while the upstream is connected", |s| Some(i64::from(s.stream.connected))),
+    ("source_ended", "1 once the input has ended for good, such as a file", |s| {
+        Some(i64::from(s.stream.ended))
+    }),
     ("source_lag_milliseconds", "From the newest record's own time to its receipt", |s| s.stream.lag_ms),
 ];
 

@@ -211,7 +211,7 @@ impl Intake {
         }
         let (source, kind, title) = (&self.reading.source, notice.kind.name(), &notice.title);
         if notice.announces.is_some() {
-            tracing::warn!(event = "source_notice", %source, kind, title, "the upstream announces a disconnect");
+            tracing::warn!(event = "source_disconnect_announced", %source, kind, title, "the upstream announces a disconnect");
         } else {
             tracing::info!(event = "source_notice", %source, kind, title, "the upstream sent a message that is no data; others of the kind are only counted");
         }

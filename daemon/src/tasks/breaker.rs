@@ -12,7 +12,7 @@ use crate::kafka::{Prober, Seen, Signal};
 use crate::pipeline::Shared;
 use crate::shutdown::Phase;
 use crate::silence::Silence;
-use crate::tasks::LOOK_EVERY;
+use crate::tasks::{LOOK_EVERY, TaskName};
 use crate::topics::{Place, TopicIndex};
 
 const PROBE_WAIT_MIN: Duration = Duration::from_millis(100);
@@ -38,6 +38,7 @@ pub(crate) fn run(shared: &Shared, signals: &Receiver<Signal>, prober: Prober) {
         told: false,
     };
     while shared.shutdown.phase() < Phase::Done {
+        shared.turn(TaskName::Breaker);
         breaker.probe_if_due();
         match signals.recv_timeout(LOOK_EVERY) {
             Ok(Signal::Input(input)) => breaker.feed(input),
@@ -240,6 +241,7 @@ impl Breaker<'_> {
         match (to, cause) {
             (State::Open, Cause::PartitionsSilent(_)) => tracing::warn!(
                 event = "breaker_open",
+                breaker = "open",
                 cause = name,
                 queued,
                 spooled,
@@ -247,6 +249,7 @@ impl Breaker<'_> {
             ),
             (State::Open, _) => tracing::warn!(
                 event = "breaker_open",
+                breaker = "open",
                 cause = name,
                 queued,
                 spooled,
@@ -254,16 +257,25 @@ impl Breaker<'_> {
             ),
             (State::HalfOpen, _) => tracing::info!(
                 event = "breaker_half_open",
+                breaker = "half_open",
                 cause = name,
                 queued,
                 spooled,
                 "trying Kafka: {cause}"
             ),
             (State::Closed, Cause::NothingToTry) if self.shared.breaker.opened() == 0 => {
-                tracing::info!(event = "breaker_closed", cause = name, queued, spooled, "Kafka is there");
+                tracing::info!(
+                    event = "breaker_closed",
+                    breaker = "closed",
+                    cause = name,
+                    queued,
+                    spooled,
+                    "Kafka is there"
+                );
             }
             (State::Closed, _) => tracing::info!(
                 event = "breaker_closed",
+                breaker = "closed",
                 cause = name,
                 queued,
                 spooled,

@@ -13,7 +13,7 @@ use crate::pipeline::Shared;
 use crate::queue::Popped;
 use crate::record::Record;
 use crate::shutdown::Phase;
-use crate::tasks::LOOK_EVERY;
+use crate::tasks::{LOOK_EVERY, TaskName};
 
 /// Longest wait for the reports of purged records; librdkafka gives them at once, so this is for a
 /// library that hangs. What is not reported by then counts as not delivered and goes to disk.
@@ -43,6 +43,7 @@ enum Event {
 pub(crate) fn run(shared: &Shared) {
     let mut produce = Produce { shared, held: None, id: String::new(), exhausted: false };
     loop {
+        shared.turn(TaskName::Produce);
         match produce.next() {
             Event::Outage => produce.take_back(),
             Event::Recovered => produce.open(),
@@ -106,7 +107,8 @@ impl Produce<'_> {
 
     fn is_overloaded(&self) -> bool {
         let config = &self.shared.config;
-        config.delivery.journal == Journal::Outage && self.shared.queue.fill() >= config.queue.spill_at
+        config.delivery.journal == Journal::Outage
+            && self.shared.queue.fill() >= self.shared.live.now().spill_at
     }
 
     /// Ends the session and puts what was not acknowledged back in front of the queue.

@@ -18,7 +18,7 @@ use crate::pipeline::Shared;
 use crate::record;
 use crate::shutdown::Phase;
 use crate::skips::{Skips, Step};
-use crate::tasks::LOOK_EVERY;
+use crate::tasks::{LOOK_EVERY, TaskName};
 use crate::topics::Place;
 
 /// The trickle of real records that HalfOpen tries with.
@@ -64,7 +64,9 @@ enum Sent {
 pub(crate) fn run(shared: &Shared, reader: Reader) {
     let skips = Skips::new(reader.position());
     let mut replay = Replay { shared, reader, skips, session: None, current: None };
+    replay.look_at_backlog();
     loop {
+        shared.turn(TaskName::Replay);
         replay.acknowledge();
         match replay.next() {
             Event::NewSession(session) => replay.start_again(session),
@@ -97,6 +99,14 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
+    /// Reads the first records that an earlier run left, so that their age is known while Kafka is away.
+    fn look_at_backlog(&mut self) {
+        if self.shared.spool.stats().records > 0 {
+            self.read();
+            self.begin_pass();
+        }
+    }
+
     fn next(&self) -> Event {
         let shared = self.shared;
         if shared.shutdown.phase() >= Phase::Draining && self.is_finished() {
@@ -161,7 +171,7 @@ impl Replay<'_> {
         let delivery = self.shared.config.delivery;
         match (state, delivery.order, delivery.journal) {
             (State::HalfOpen, _, _) => TRIAL,
-            (_, Order::Fresh, Journal::Outage) => share(whole, delivery.replay_share),
+            (_, Order::Fresh, Journal::Outage) => share(whole, self.shared.live.now().replay_share),
             _ => whole,
         }
     }
@@ -218,7 +228,10 @@ impl Replay<'_> {
 
     fn read(&mut self) {
         match self.reader.next() {
-            Ok(Some(batch)) => self.current = Some((batch, 0)),
+            Ok(Some(batch)) => {
+                self.shared.ages.note(batch.first_seq(), batch.unix_ms());
+                self.current = Some((batch, 0));
+            }
             Ok(None) => self.caught_up(),
             Err(error) => {
                 tracing::error!(event = "spool_unreadable", %error, "the spool cannot be read; trying again");

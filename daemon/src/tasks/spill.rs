@@ -18,13 +18,13 @@ use crate::dead::errand::{self, Errands};
 use crate::frontier::Cursor;
 use crate::kafka::Refusal;
 use crate::lane::Lane;
-use crate::ledger::{DropReason, Fate};
+use crate::ledger::{DropReason, Fate, unix_ms};
 use crate::pipeline::Shared;
 use crate::queue::Popped;
 use crate::record::{Record, SourceIndex};
 use crate::resume;
 use crate::shutdown::Phase;
-use crate::tasks::LOOK_EVERY;
+use crate::tasks::{LOOK_EVERY, TaskName};
 
 /// A group is written when it holds this much …
 const GROUP_BYTES: usize = 1 << 20;
@@ -92,6 +92,7 @@ struct Spill<'a> {
 impl Spill<'_> {
     /// One round; true when all is done.
     fn step(&mut self) -> bool {
+        self.shared.turn(TaskName::Spill);
         self.letters.round();
         self.errands.step(&self.shared.spool, &mut self.appender, &self.shared.ledger);
         self.keep_cursors(false);
@@ -156,7 +157,10 @@ impl Spill<'_> {
 
     fn commit(&mut self) {
         match self.appender.append(&self.group) {
-            Ok(Appended::Stored { .. }) => self.settle_hand(Fate::Spooled),
+            Ok(Appended::Stored { first_seq, .. }) => {
+                self.shared.ages.note(first_seq, unix_ms());
+                self.settle_hand(Fate::Spooled);
+            }
             Ok(Appended::Dropped { .. }) => self.settle_hand(Fate::Dropped(DropReason::SpoolFull)),
             Err(error) if error.is_too_large() => self.commit_one_by_one(),
             Err(error) => return self.failed(&error),
@@ -233,7 +237,7 @@ impl Spill<'_> {
             // Records of a partition that is held back must not pass those on disk.
             Order::Fresh => {
                 !self.shared.kafka.gates().is_any_wanted()
-                    && self.shared.queue.fill() < self.shared.config.queue.spill_at / 2.0
+                    && self.shared.queue.fill() < self.shared.live.now().spill_at / 2.0
             }
         }
     }

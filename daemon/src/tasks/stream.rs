@@ -14,9 +14,10 @@ use crate::pipeline::Shared;
 use crate::pointer::extract;
 use crate::queue::Sender;
 use crate::record::{Record, Seq, SourceIndex};
-use crate::shutdown::Shutdown;
+use crate::routes::Routes;
 use crate::sources::fair::{Fair, Heard};
 use crate::sources::{Disconnect, Event, Line, Source};
+use crate::tasks::TaskName;
 
 /// How long the first record may wait for Kafka's first sign of life; then an outage at the start is
 /// handled as any other.
@@ -48,11 +49,14 @@ pub(crate) async fn run(shared: Arc<Shared>, sources: Vec<Source>, sender: Sende
     let mut stream = Stream { shared, origins, sender, next_seq: 1, started: Instant::now() };
     stream.wait_for_first_sign(stop.clone()).await;
     loop {
+        stream.shared.turn(TaskName::Stream);
         let heard = tokio::select! {
             biased;
             () = stopped(stop.clone()) => return End::Stopped,
-            heard = fair.next() => heard,
+            heard = tokio::time::timeout(super::TURN_EVERY, fair.next()) => heard,
         };
+        // Nothing came, and `fair` has kept its place: the loop turns.
+        let Ok(heard) = heard else { continue };
         let Some(Heard { index, source, event }) = heard else { return End::Exhausted };
         let is_last = event == Event::Ended;
         if let Some(end) = stream.apply(index, &source, event).await {
@@ -70,11 +74,13 @@ async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|asked| *asked).await;
 }
 
-/// Ends when a stop has used up its time for draining.
+/// Ends when a stop has used up its time for draining. While the queue is full, stream waits here: that it is
+/// still looked at counts as its turns.
 ///
 /// Cancel safety: it only watches.
-async fn overdue_stop(shutdown: &Shutdown) {
-    while !shutdown.is_overdue() {
+async fn overdue_stop(shared: &Shared) {
+    while !shared.shutdown.is_overdue() {
+        shared.turn(TaskName::Stream);
         tokio::time::sleep(super::LOOK_EVERY).await;
     }
 }
@@ -174,14 +180,16 @@ impl Stream {
     async fn take(&mut self, index: usize, lines: Vec<Line>) {
         let received_ms = i64::try_from(unix_ms()).unwrap_or(i64::MAX);
         let mut overdue = false;
+        // For all of them: a reload takes hold with the next lines.
+        let live = self.shared.live.now();
         for mut line in lines {
             let cursor = line.cursor.take();
-            let mut slot = Some(self.record(index, line, received_ms));
+            let mut slot = Some(self.record(index, line, received_ms, &live.routes));
             if !overdue {
                 tokio::select! {
                     biased;
                     () = self.sender.push(&mut slot) => {}
-                    () = overdue_stop(&self.shared.shutdown) => overdue = true,
+                    () = overdue_stop(&self.shared) => overdue = true,
                 }
             }
             match slot {
@@ -197,14 +205,14 @@ impl Stream {
         }
     }
 
-    fn record(&mut self, index: usize, line: Line, received_ms: i64) -> Record {
+    fn record(&mut self, index: usize, line: Line, received_ms: i64, routes: &Routes) -> Record {
         let SourceConfig { id, key, .. } = self.config(index);
         let [id, key] = extract(&line.bytes, [id.as_ref(), key.as_ref()]);
         let id = id.filter(|id| !id.is_empty() && id.len() <= ID_BYTES_MAX).or(line.id);
         let seq = self.next_seq;
         self.next_seq += 1;
         let source = source_index(index);
-        let topic = self.shared.config.routes.topic_of(source, &line.bytes);
+        let topic = routes.topic_of(source, &line.bytes);
         Record {
             seq,
             source,

@@ -126,7 +126,11 @@ pub struct Program {
 impl Program {
     /// Starts `spillwayd run` with the configuration in `text`, and an admin endpoint.
     pub fn start(dir: &Path, text: &str) -> Self {
-        let admin = free_address();
+        Self::start_at(free_address(), dir, text)
+    }
+
+    /// As [`Self::start`], with an admin endpoint at this address.
+    pub fn start_at(admin: SocketAddr, dir: &Path, text: &str) -> Self {
         let path = dir.join("spillwayd.toml");
         std::fs::write(&path, format!("{text}[admin]\nlisten = '{admin}'\n")).unwrap();
         let child = children::spawn(command().args(["run", "--config"]).arg(&path)).unwrap();
@@ -140,6 +144,16 @@ impl Program {
         let body = self.get("/status").unwrap_or_default();
         let json: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
         json.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or_default()
+    }
+
+    /// Where its admin endpoint is.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.admin)
+    }
+
+    /// What `/status` says.
+    pub fn status(&self) -> serde_json::Value {
+        serde_json::from_str(&self.get("/status").unwrap_or_default()).unwrap_or_default()
     }
 
     pub fn get(&self, path: &str) -> Option<String> {
@@ -181,6 +195,8 @@ impl Drop for Program {
 
 pub fn command() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spillwayd"));
+    // They are for the tests; the program would take them for settings that it does not know.
+    command.env_remove("SPILLWAY_CHROMIUM").env_remove("SPILLWAY_PICTURES");
     command.stdin(Stdio::null());
     command
 }

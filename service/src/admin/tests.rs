@@ -25,15 +25,37 @@ impl Endpoint for Fake {
     fn metrics(&self) -> Result<String, Failure> {
         if self.is_well { Ok("# EOF\n".into()) } else { Err("no figures".into()) }
     }
+
+    fn more(&self, path: &str, query: Option<&str>) -> Result<Option<Answer>, Refusal> {
+        if query == Some("odd") {
+            return Err(Refusal::Question("ask evenly".into()));
+        }
+        let headers = vec![("content-type", "text/html".to_owned())];
+        let answer = Answer { headers, body: format!("asked for {query:?}") };
+        if !self.is_well {
+            return Err(Failure::from("no page").into());
+        }
+        Ok((path == "/page").then_some(answer))
+    }
 }
 
 /// Sends one request and reads the whole answer: its status code and its body.
-fn ask(mut stream: impl io::Read + io::Write, path: &str) -> (u16, String) {
+fn ask(stream: impl io::Read + io::Write, path: &str) -> (u16, String) {
+    let (head, body) = exchange(stream, path);
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+/// The same for the headers, in lines that each end with CRLF.
+fn head(stream: impl io::Read + io::Write, path: &str) -> String {
+    exchange(stream, path).0 + "\r\n"
+}
+
+fn exchange(mut stream: impl io::Read + io::Write, path: &str) -> (String, String) {
     write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    (head.to_owned(), body.to_owned())
 }
 
 /// Serves on a thread of its own while `asking` runs.
@@ -54,7 +76,11 @@ fn an_address_answers_what_the_service_says() {
         assert_eq!(get("/readyz"), (200, "ready\n".into()));
         assert_eq!(get("/status"), (200, "{}\n".into()));
         assert_eq!(get("/metrics"), (200, "# EOF\n".into()));
+        assert_eq!(get("/page?a=1"), (200, "asked for Some(\"a=1\")".into()));
+        assert_eq!(get("/page").1, "asked for None");
+        assert_eq!(get("/page?odd"), (400, "ask evenly\n".into()));
         assert_eq!(get("/other").0, 404);
+        assert!(head(TcpStream::connect(address).unwrap(), "/page").contains("content-type: text/html\r\n"));
     });
 }
 
@@ -70,6 +96,7 @@ fn a_socket_says_what_is_wrong_and_is_gone_afterwards() {
         assert_eq!(get("/healthz"), (503, "not healthy: stuck\n".into()));
         assert_eq!(get("/readyz"), (503, "not ready: away\n".into()));
         assert_eq!(get("/metrics"), (500, "no figures\n".into()));
+        assert_eq!(get("/page"), (500, "no page\n".into()));
     });
     assert!(!path.exists());
 }

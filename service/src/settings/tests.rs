@@ -88,6 +88,13 @@ fn the_environment_overrides_and_its_errors_are_told() {
 }
 
 #[test]
+fn the_environment_knows_what_it_overrides() {
+    let env = env(&[("SPILLWAY_SOURCE_URL", ""), ("SPILLWAY_QUEUE_MAX_BYTES", "1KiB")]);
+    assert!(env.overrides("source.url") && env.overrides("queue.max_bytes"));
+    assert!(!env.overrides("source.wait") && !env.overrides("source[1].url") && !env.overrides("source"));
+}
+
+#[test]
 fn an_inline_secret_is_refused_and_not_repeated() {
     let text = "password = 'hunter2'\n";
     let problems = parse("f.toml", text, &env(&[]), |root| root.secret("password")).unwrap_err().to_string();
