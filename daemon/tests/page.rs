@@ -71,12 +71,17 @@ fn a_browser_is_found_where_commands_are() {
 fn the_history_grows_by_samples_that_agree_with_the_status() {
     let rig = Rig::start();
     let upstream = rig.upstream(69, 300, Options::default());
-    let program = Program::start(rig.dir.path(), &rig.config_text(&upstream.url(), ""));
+    let text = rig.config_text(&upstream.url(), "");
+    let program = Program::start_direct(rig.dir.path(), &text, &upstream);
     let history = |query: &str| -> Report {
         serde_json::from_str(&program.get(&format!("/history{query}")).unwrap()).unwrap()
     };
     wait_until("all is acknowledged", || program.figure("/counts/acked") == 300);
-    wait_until("two samples are taken", || history("").samples.at_ms.len() >= 2);
+    let settled_ms = program.figure("/at_ms");
+    wait_until("two samples are taken, one of them since", || {
+        let at_ms = history("").samples.at_ms;
+        at_ms.len() >= 2 && at_ms[at_ms.len() - 1] > settled_ms
+    });
     let Report { at_ms, started_ms, every_ms, keeps, samples } = history("");
     assert_eq!((every_ms, keeps, started_ms), (5_000, 720, program.figure("/started_ms")));
     assert!(started_ms <= samples.at_ms[0] && samples.at_ms[1] <= at_ms);
@@ -99,7 +104,8 @@ fn it_shows_what_the_status_says_through_an_outage_and_without_complaints() {
     let rig = Rig::start();
     let options = Options { rate: 2_000, pause_at: Some(1_500), ..Options::default() };
     let upstream = rig.upstream(64, 4_000, options);
-    let program = Program::start(rig.dir.path(), &rig.config_text(&upstream.url(), ""));
+    let text = rig.config_text(&upstream.url(), "");
+    let program = Program::start_direct(rig.dir.path(), &text, &upstream);
     wait_until("the first records are acknowledged", || program.figure("/counts/acked") == 1_500);
     browser.open(&program.url());
     browser.wait("the page is live", |page| page.text("received") == "1,500 records");

@@ -11,7 +11,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{PARTITIONS, Rig, wait_until};
+use common::{PARTITIONS, Rig, start_direct, wait_until};
 use rdkafka::types::RDKafkaRespErr;
 use spillway_daemon::{Config, Daemon};
 use spillway_service::settings::Environment;
@@ -119,7 +119,7 @@ fn partitions_that_are_silent_from_the_start_do_not_stop_the_others() {
 fn a_batch_that_is_too_large_is_sent_again_in_smaller_ones() {
     let rig = Rig::start();
     let upstream = rig.upstream(34, 2_000, Options { pause_at: Some(500), ..Options::default() });
-    let daemon = Daemon::start(rig.config(&upstream.url(), "")).unwrap();
+    let daemon = start_direct(rig.config(&upstream.url(), ""), &upstream);
     let watch = daemon.watch();
     wait_until("the first records are acknowledged", || watch.status().counts.acked == 500);
     rig.mock

@@ -56,14 +56,18 @@ fn kill_9_with_a_file_repeats_at_most_what_was_not_durable() {
     let path = rig.dir.path().join("events.ndjson");
     let lines: String = (0..20_000).map(|n| format!("{{\"n\":{n}}}\n")).collect();
     std::fs::write(&path, lines).unwrap();
-    let text = rig.config_text("http://unused/", "").replace(
-        "type = 'http_ndjson'\nurl = 'http://unused/'\nid = '/data/id'\n",
-        &format!("type = 'file'\npath = '{}'\nfollow = false\n", path.display()),
-    );
-    let program = Program::start(rig.dir.path(), &text);
-    wait_until("some records are acknowledged", || program.figure("/counts/acked") > 1_000);
+    let text = |follow: bool| {
+        rig.config_text("http://unused/", "").replace(
+            "type = 'http_ndjson'\nurl = 'http://unused/'\nid = '/data/id'\n",
+            &format!("type = 'file'\npath = '{}'\nfollow = {follow}\n", path.display()),
+        )
+    };
+    let program = Program::start(rig.dir.path(), &text(true));
+    wait_until("some records are delivered", || {
+        program.figure("/counts/acked") + program.figure("/counts/replayed") > 1_000
+    });
     program.kill();
-    let program = Program::start(rig.dir.path(), &text);
+    let program = Program::start(rig.dir.path(), &text(false));
     assert!(program.wait().success(), "a finite input ends with exit code 0 once all is delivered");
     wait_until("every line is in the topic", || rig.reader.snapshot().ids().len() == 20_000);
     let snapshot = rig.reader.snapshot();
@@ -76,7 +80,8 @@ fn kill_9_with_a_file_repeats_at_most_what_was_not_durable() {
 fn sigterm_delivers_what_it_can_and_exits_0() {
     let rig = Rig::start();
     let upstream = rig.upstream(13, 2_000, Options { rate: 10_000, ..Options::default() });
-    let program = Program::start(rig.dir.path(), &rig.config_text(&upstream.url(), ""));
+    let text = rig.config_text(&upstream.url(), "");
+    let program = Program::start_direct(rig.dir.path(), &text, &upstream);
     wait_until("all records are in", || program.figure("/counts/received") == 2_000);
     assert!(program.terminate().success());
     let verdict = rig.verdict(2_000);
@@ -87,7 +92,8 @@ fn sigterm_delivers_what_it_can_and_exits_0() {
 fn the_admin_endpoint_tells_the_status_and_the_metrics() {
     let rig = Rig::start();
     let upstream = rig.upstream(14, 100, Options::default());
-    let program = Program::start(rig.dir.path(), &rig.config_text(&upstream.url(), ""));
+    let text = rig.config_text(&upstream.url(), "");
+    let program = Program::start_direct(rig.dir.path(), &text, &upstream);
     wait_until("all records are acknowledged", || program.figure("/counts/acked") == 100);
     let metrics = program.get("/metrics").unwrap();
     for line in [

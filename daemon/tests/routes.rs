@@ -107,7 +107,10 @@ fn each_record_is_in_its_topic_and_in_order_across_an_outage() {
     let options = Options { rate: 3_000, pause_at: Some(1_500), ..Options::default() };
     let upstream = topics.upstream(RECORDS, options);
     let (daemon, watch) = topics.daemon(&upstream, ROUTES);
-    wait_until("the first records are acknowledged", || watch.status().counts.acked == 1_500);
+    wait_until("the first records are delivered", || {
+        let counts = watch.status().counts;
+        counts.acked + counts.replayed == 1_500
+    });
     topics.rig.mock.all_down().unwrap();
     upstream.resume();
     wait_until("records are on disk", || watch.status().counts.spooled > 1_000);

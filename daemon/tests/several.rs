@@ -83,7 +83,10 @@ fn a_source_that_is_away_from_the_start_does_not_end_the_others() {
     let both = (http("a", &nobody) + "start_timeout = '100ms'\n") + &http("b", &there.url());
     let daemon = Daemon::start(config(&text(&rig, &both, ""))).unwrap();
     let watch = daemon.watch();
-    wait_until("the other's records are in", || watch.status().counts.acked == 500);
+    wait_until("the other's records are in", || {
+        let counts = watch.status().counts;
+        counts.acked + counts.replayed == 500
+    });
     wait_until("it is still tried", || watch.status().sources[0].stream.last_error.is_some());
     watch.stop();
     assert!(matches!(daemon.wait().reason, Reason::Stopped));

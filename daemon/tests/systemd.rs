@@ -152,7 +152,9 @@ fn a_task_that_hangs_starves_the_watchdog_and_is_named() {
     let frozen = Frozen::new(disk.path());
     wait_until("it says who hangs", || service.log()[before..].contains("event=\"task_stuck\""));
     let line = service.log()[before..].lines().find(|line| line.contains("task_stuck")).unwrap().to_owned();
-    assert!(line.contains("task=\"spill\"") && line.contains("ERROR"), "{line}");
+    // The prober turns seldom while no broker is there, and may be late on a busy machine.
+    let named = line.split_once("task=\"").unwrap().1.split_once('"').unwrap().0.replace(", prober", "");
+    assert!(named == "spill" && line.contains("ERROR"), "{line}");
     service.systemd.hear().unwrap();
     let fed = service.systemd.count("WATCHDOG=1");
     service.systemd.wait(WATCHDOG, |_| false).unwrap();

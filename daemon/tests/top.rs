@@ -29,7 +29,8 @@ fn row<'a>(picture: &'a str, name: &str) -> Vec<&'a str> {
 fn one_picture_has_the_figures_of_the_status_and_no_colours() {
     let rig = Rig::start();
     let upstream = rig.upstream(61, 900, Options { pause_at: Some(500), ..Options::default() });
-    let program = Program::start(rig.dir.path(), &rig.config_text(&upstream.url(), ""));
+    let text = rig.config_text(&upstream.url(), "");
+    let program = Program::start_direct(rig.dir.path(), &text, &upstream);
     wait_until("500 records are acknowledged", || program.figure("/counts/acked") == 500);
     let (code, picture, complaint) = once(&["--url", &program.url()]);
     assert_eq!((code, complaint.as_str()), (0, ""));
@@ -106,9 +107,8 @@ impl Terminal {
         self.shown.lock().unwrap().clone()
     }
 
-    /// Waits for words that come after what was shown before.
-    fn wait_for(&self, words: &str) {
-        let from = self.shown().len();
+    /// Waits for words that come after the first `from` bytes.
+    fn wait_for(&self, words: &str, from: usize) {
         wait_until(words, || self.shown()[from..].contains(words));
     }
 
@@ -139,10 +139,12 @@ fn it_follows_a_daemon_that_goes_away_and_comes_back_and_gives_the_terminal_back
     let mut terminal = Terminal::start(&top);
     wait_until("it is drawn", || terminal.shown().contains("upstream") && terminal.shown().contains("live "));
     assert!(terminal.shown().contains("\u{1b}[?1049h"), "on a screen of its own");
+    let before = terminal.shown().len();
     program.kill();
-    terminal.wait_for("AWAY");
+    terminal.wait_for("AWAY", before);
+    let before = terminal.shown().len();
     let program = Program::start_at(admin, rig.dir.path(), &text);
-    terminal.wait_for("live");
+    terminal.wait_for("live ", before);
     assert!(!terminal.shown().contains("it ended"));
     terminal.press("q");
     // What is drawn may have that word, too.

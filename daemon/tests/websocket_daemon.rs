@@ -88,6 +88,7 @@ fn a_restart_goes_on_at_the_last_durable_event_and_repeats_only_the_rewind() {
     let daemon = start(&rig, &jetstream(&server, ""));
     wait_until("the rest is in Kafka", || ids(&rig) == 700);
     assert_eq!(server.connections()[1].cursor, Some(asked));
+    wait_until("the server has noted what it wrote", || server.connections()[1].served.last() == Some(&700));
     let again = server.connections()[1].served.len() - 200;
     assert!((1..100).contains(&again), "{again}");
     wait_until("what came again, too", || rig.reader.snapshot().records() == 700 + again);

@@ -88,6 +88,8 @@ mod planned {
         Free(u64),
         /// The call takes this many milliseconds.
         Stall(u64),
+        /// The call does not return until the place is disarmed.
+        Hang,
         /// The call panics.
         Panic,
         /// The process dies as by SIGKILL.
@@ -123,6 +125,10 @@ mod planned {
         /// No more faults at `place`.
         pub fn disarm(&self, place: &str) {
             lock(&self.armed).remove(place);
+        }
+
+        fn is_armed(&self, place: &str) -> bool {
+            lock(&self.armed).contains_key(place)
         }
 
         /// How often `place` was reached.
@@ -182,6 +188,12 @@ mod planned {
                 Some(Fault::Errno(errno)) => Err(io::Error::from_raw_os_error(errno)),
                 Some(Fault::Stall(ms)) => {
                     std::thread::sleep(std::time::Duration::from_millis(ms));
+                    Ok(())
+                }
+                Some(Fault::Hang) => {
+                    while self.0.as_ref().is_some_and(|plan| plan.is_armed(name)) {
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                    }
                     Ok(())
                 }
                 Some(Fault::Panic) => panic!("planned at {name}"),

@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use common::{append, config, drain, fast_dir};
 use spillway_spool::fault::{CRASH_POINTS, Fault, plan};
@@ -20,6 +21,12 @@ const PASS: &str = "SPILLWAY_CRASH_PASS";
 /// Appends of a child that is not killed, and of one that works until its power is cut.
 const APPENDS: u64 = 120;
 const APPENDS_UNTIL_POWER_CUT: u64 = 5000;
+
+/// Keeps the tests of this program apart: until a child has begun, it shares the locks that its parent has at the moment.
+fn alone() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn child_config(dir: &Path, point: &str) -> Config {
     let config = config(dir);
@@ -188,6 +195,7 @@ fn check(dir: &Path, point: &str, pass: u64, promised: &Promised) {
 
 #[test]
 fn a_crash_at_any_point_keeps_every_promise() {
+    let _alone = alone();
     let mut died = Vec::new();
     for point in CRASH_POINTS {
         for pass in [0, 1, 4, 17] {
@@ -206,6 +214,7 @@ fn a_crash_at_any_point_keeps_every_promise() {
 /// Crashing again and again in the same folder, at changing points.
 #[test]
 fn many_crashes_in_a_row_keep_every_promise() {
+    let _alone = alone();
     let dir = fast_dir();
     let mut least = 1;
     for (round, point) in CRASH_POINTS.iter().filter(|p| **p != "drop.recorded").enumerate() {

@@ -18,8 +18,12 @@ use crate::children;
 
 /// Longest wait for an answer of the admin endpoint.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// For how long the state is asked for again while the process lives: a busy machine may hold up its answers.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(60);
 /// Longest start, a damaged spool included.
-const START_TIMEOUT: Duration = Duration::from_secs(30);
+const START_TIMEOUT: Duration = Duration::from_secs(120);
+/// A free port may be another's a moment later: so often another one is tried.
+const STARTS: usize = 5;
 /// How often another process' state is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// How much of the log an error shows.
@@ -178,6 +182,16 @@ impl Program {
     /// # Errors
     /// When it cannot be started, ends at once, or does not answer in time.
     pub fn start(launch: &Launch) -> Result<Self, Error> {
+        for _ in 1..STARTS {
+            match Self::start_once(launch) {
+                Err(Error::Ended { tail, .. }) if tail.contains("Address already in use") => {}
+                done => return done,
+            }
+        }
+        Self::start_once(launch)
+    }
+
+    fn start_once(launch: &Launch) -> Result<Self, Error> {
         let admin = free_address().map_err(system("find a free port"))?;
         let path = launch.dir.join("spillwayd.toml");
         let text = format!("{}\n[admin]\nlisten = '{admin}'\n", launch.config);
@@ -245,12 +259,16 @@ impl Program {
     /// # Errors
     /// When it has ended or gives no answer that can be read.
     pub fn status(&mut self) -> Result<Status, Error> {
-        match self.get("/status").and_then(|body| Status::parse(&body)) {
-            Some(status) => Ok(status),
-            None => {
-                self.check()?;
-                Err(self.late("tell its status", ANSWER_TIMEOUT))
+        let deadline = Instant::now() + STATUS_TIMEOUT;
+        loop {
+            if let Some(status) = self.get("/status").and_then(|body| Status::parse(&body)) {
+                return Ok(status);
             }
+            self.check()?;
+            if Instant::now() >= deadline {
+                return Err(self.late("tell its status", STATUS_TIMEOUT));
+            }
+            std::thread::sleep(LOOK_EVERY);
         }
     }
 

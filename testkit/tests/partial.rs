@@ -65,9 +65,14 @@ impl Rig {
         }
     }
 
+    /// A figure of the status. It is asked for again while the answer takes too long.
     fn json(&self, pointer: &str) -> serde_json::Value {
-        let body = self.program.get("/status").unwrap();
-        serde_json::from_str::<serde_json::Value>(&body).unwrap().pointer(pointer).unwrap().clone()
+        let mut body = None;
+        self.wait_until("it tells its status", |rig| {
+            body = rig.program.get("/status");
+            body.is_some()
+        });
+        serde_json::from_str::<serde_json::Value>(&body.unwrap()).unwrap().pointer(pointer).unwrap().clone()
     }
 
     /// Every record is in the topic with its bytes, in the order of its partition, and the daemon ends well.
@@ -125,7 +130,7 @@ fn partitions_without_a_leader_do_not_stop_the_others() {
         let now = firsts(&reader.snapshot());
         due.iter().filter(|(p, _)| !away.contains(p)).all(|(p, n)| now[p] == *n)
     });
-    assert_eq!(rig.json("/breaker"), "closed", "Kafka is there");
+    rig.wait_until("Kafka is there", |rig| rig.json("/breaker") == "closed");
     cluster.restart(3).unwrap();
     rig.wait_until("no partition is held", |rig| rig.json("/held_partitions") == serde_json::json!([]));
     rig.ends_well(&reader, RECORDS);

@@ -12,7 +12,9 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use spillway_daemon::Config;
+use spillway_daemon::circuit::State;
+use spillway_daemon::lane::Lane;
+use spillway_daemon::{Config, Daemon};
 use spillway_service::settings::Environment;
 use spillway_testkit::children;
 use spillway_testkit::kafka::{Mock, Reader, Snapshot};
@@ -56,12 +58,13 @@ impl Rig {
         self.dir.path().join("spool")
     }
 
-    /// A configuration that reads `url`; `more` is appended.
+    /// A configuration that reads `url`; `more` is appended. Silence of the brokers is an outage only after ten
+    /// seconds: on a busy machine this process itself stands still for one.
     pub fn config_text(&self, url: &str, more: &str) -> String {
         format!(
             "[daemon]\nid = 'test'\n[source]\ntype = 'http_ndjson'\nurl = '{url}'\nid = '/data/id'\n\
              [kafka]\nbrokers = '{}'\ntopic = '{TOPIC}'\nlinger = '5ms'\n\
-             [spool]\ndir = '{}'\nfree_floor = 0\n[breaker]\nack_timeout = '1s'\n[log]\nlevel = 'info'\n{more}",
+             [spool]\ndir = '{}'\nfree_floor = 0\n[breaker]\nack_timeout = '10s'\n[log]\nlevel = 'info'\n{more}",
             self.mock.bootstrap(),
             self.spool_dir().display()
         )
@@ -117,6 +120,20 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+/// Starts a daemon that gets its first record when it can send it. One that is fed from the start rightly puts on
+/// disk what comes before Kafka has answered, which on a busy machine takes a while.
+pub fn start_direct(config: Config, upstream: &Upstream) -> Daemon {
+    upstream.stall(true);
+    let daemon = Daemon::start(config).unwrap();
+    let watch = daemon.watch();
+    wait_until("records go straight to Kafka", || {
+        let status = watch.status();
+        status.breaker == State::Closed && status.lane == Lane::Direct
+    });
+    upstream.stall(false);
+    daemon
+}
+
 /// The real program.
 pub struct Program {
     child: Child,
@@ -136,6 +153,18 @@ impl Program {
         let child = children::spawn(command().args(["run", "--config"]).arg(&path)).unwrap();
         let program = Self { child, admin };
         wait_until("the admin endpoint answers", || program.get("/healthz").is_some());
+        program
+    }
+
+    /// As [`Self::start`], and as [`start_direct`].
+    pub fn start_direct(dir: &Path, text: &str, upstream: &Upstream) -> Self {
+        upstream.stall(true);
+        let program = Self::start(dir, text);
+        wait_until("records go straight to Kafka", || {
+            let status = program.status();
+            status["breaker"] == "closed" && status["lane"] == "direct"
+        });
+        upstream.stall(false);
         program
     }
 

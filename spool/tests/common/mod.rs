@@ -81,8 +81,11 @@ pub(crate) fn segments(dir: &Path) -> Vec<PathBuf> {
 /// Copies a folder with everything in it.
 pub(crate) fn copy_dir(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
+    // The checkpoint last: segments go only after it has been saved, so a copy of an older one beside them is a state
+    // that no kill leaves.
+    let mut entries: Vec<_> = std::fs::read_dir(from).unwrap().map(Result::unwrap).collect();
+    entries.sort_by_key(|entry| entry.file_name() == "checkpoint");
+    for entry in entries {
         let target = to.join(entry.file_name());
         if entry.file_type().unwrap().is_dir() {
             copy_dir(&entry.path(), &target);

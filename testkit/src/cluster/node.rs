@@ -18,7 +18,7 @@ use super::layout::{Layout, tail};
 const POLL: Duration = Duration::from_millis(20);
 /// A controlled shutdown waits for other brokers to take over; without them it never ends.
 const STOP_WITHIN: Duration = Duration::from_secs(10);
-const KILL_WITHIN: Duration = Duration::from_secs(5);
+const KILL_WITHIN: Duration = Duration::from_secs(60);
 
 /// How the Java machines are set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -294,13 +294,20 @@ fn a_cut_by_hand_happens_at_once() {
 #[test]
 fn the_rate_is_kept() {
     let upstream = start(numbers(1_000_000), Options { rate: 4_000, ..Options::default() });
-    let mut client = Client::connect(&upstream, "");
+    // Before the server's clock begins: the mean is never above the rate.
     let began = Instant::now();
-    // A slow machine may find more than it waits for.
-    let lines = client.lines(2_000).len();
-    let rate = lines as f64 / began.elapsed().as_secs_f64();
-    // A busy machine may be slow; too fast is never right.
-    assert!((1_000.0..4_400.0).contains(&rate), "{rate:.0} records/s");
+    let mut client = Client::connect(&upstream, "");
+    let (mut lines, mut best) = (0, 0.0_f64);
+    // A busy machine may be slow for a while; too fast is never right.
+    while best < 1_000.0 {
+        assert!(began.elapsed() < 3 * WAIT, "at best {best:.0} records/s");
+        let from = Instant::now();
+        let some = client.lines(2_000).len();
+        lines += some;
+        best = best.max(some as f64 / from.elapsed().as_secs_f64());
+        let mean = lines as f64 / began.elapsed().as_secs_f64();
+        assert!(mean < 4_400.0, "{mean:.0} records/s");
+    }
     upstream.stop();
 }
 
@@ -312,7 +319,7 @@ fn stopping_ends_a_connection_that_nobody_reads() {
     assert!(upstream.wait_served(10, WAIT));
     let began = Instant::now();
     upstream.stop();
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < WAIT);
 }
 
 #[test]

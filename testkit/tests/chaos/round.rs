@@ -139,7 +139,8 @@ impl<'a> Round<'a> {
             fault.inject(&mut self.stage())?;
         }
         let blow_at = began + step.hold.mul_f64(0.3 + 0.4 * self.rng.unit());
-        let mut signs = Signs { since_ms: began_ms, opened: None, problem: false };
+        // To take the brokers away may itself take a while.
+        let mut signs = Signs { since_ms: began_ms, silent_ms: unix_ms(), opened: None, problem: false };
         let (mut blow, mut back) = (step.blow, None);
         let end = began + step.hold;
         while Instant::now() < end {
@@ -304,7 +305,9 @@ const DAMAGED: &str = "damaged in the spool";
 /// What the daemon shows of a fault.
 struct Signs {
     since_ms: u64,
-    /// When the breaker first opened.
+    /// When the fault was there.
+    silent_ms: u64,
+    /// After how long the breaker first opened.
     opened: Option<Duration>,
     /// It said that its disk takes nothing.
     problem: bool,
@@ -313,7 +316,7 @@ struct Signs {
 impl Signs {
     /// Notes what the status shows; never enough.
     fn look(&mut self, status: &Status) -> bool {
-        let opened = status.opened_since(self.since_ms).map(|at_ms| at_ms - self.since_ms);
+        let opened = status.opened_since(self.since_ms).map(|at_ms| at_ms.saturating_sub(self.silent_ms));
         self.opened = self.opened.or(opened.map(Duration::from_millis));
         self.problem |= status.problem.is_some();
         false

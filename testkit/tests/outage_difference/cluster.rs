@@ -58,7 +58,7 @@ fn two_minutes_without_brokers_make_no_difference() {
     let seed = seed("two_minutes_without_brokers_make_no_difference");
     // Without an outage nothing depends on how fast the stream is.
     let calm = Plan { rate: 400, ..plan(seed, "calm") };
-    let outage = Outage { from: 6_000, during: Duration::from_secs(120) };
+    let outage = Outage { from: 6_000, during: Duration::from_secs(120), spooled: 11_000 };
     // The same records: also their times.
     let stormy = Plan { topic: "stormy".into(), rate: 100, outage: Some(outage), ..calm.clone() };
     for topic in [&calm.topic, &stormy.topic] {

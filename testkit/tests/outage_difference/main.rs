@@ -70,8 +70,8 @@ fn plan(seed: u64) -> Plan {
         // 1.5 s of real time: a record that Kafka stored without saying so comes again, in its place, when the
         // brokers are back, and those behind it may have been stored, too.
         delay: "2m",
-        // Longer than the parts of Kafka take to come back one after the other.
-        idle_timeout: "5s",
+        // Longer than all of it: which parts of Kafka come back first, and how much later the last, must not matter.
+        idle_timeout: "10m",
         tables: "[[table]]\npreset = 'city_activity'\nwindow = '1m'\n\
                  [[table]]\nname = 'activity'\nwindow = '2m'\nslide = '1m'\n\
                  metrics = ['events', 'reposts', 'referencing', 'unique_actors']\n\
@@ -111,15 +111,15 @@ fn in_cities(run: &System) -> i64 {
 #[test]
 fn an_outage_makes_no_difference() {
     let calm = plan(seed("an_outage_makes_no_difference"));
-    let outage = Outage { from: 1000, during: Duration::from_secs(3) };
+    let outage = Outage { from: 1000, during: Duration::from_secs(3), spooled: 300 };
     let stormy = Plan { outage: Some(outage), ..calm.clone() };
     let (without, (with, outcome)) = std::thread::scope(|scope| {
         let without = scope.spawn(|| on_mock(&calm));
         let with = on_mock(&stormy);
         (without.join().unwrap(), with)
     });
-    assert!(outcome.spooled > 300 && outcome.opened > 0, "the outage was none: {outcome:?}");
-    // On a busy machine brokers that are there may be slow enough for a moment on disk.
+    assert!(outcome.spooled >= 300 && outcome.opened > 0, "the outage was none: {outcome:?}");
+    // On a busy machine the start may take a moment, which goes to disk.
     assert!(without.1.late == 0 && without.1.spooled < 300, "that was no calm run: {:?}", without.1);
     assert_eq!(outcome.late, 0, "{outcome:?}");
     assert_counted(&without.0);
@@ -133,7 +133,7 @@ fn the_comparison_finds_the_difference_that_another_order_makes() {
     let calm = plan(seed("the_comparison_finds_the_difference"));
     // The backlog goes a few records at a time, so that the fresh ones are sure to be before it.
     let stormy = Plan {
-        outage: Some(Outage { from: 1000, during: Duration::from_secs(3) }),
+        outage: Some(Outage { from: 1000, during: Duration::from_secs(3), spooled: 300 }),
         delivery: "in_flight_records = 400\n[delivery]\norder = 'fresh'\nreplay_share = 0.01\n",
         ..calm.clone()
     };

@@ -123,9 +123,12 @@ impl Rounds<'_> {
     fn promised(&self, before: usize, spooled: u64, round: u64) -> Vec<u64> {
         let Input::Stream(stream) = &self.input else { return Vec::new() };
         assert!(stream.upstream.wait_connections(before + 1, PATIENCE));
+        let start: u64 = stream.upstream.connections()[..before].iter().map(|c| c.served).sum();
+        // Noted after it was written: the daemon may have it on disk before.
+        let noted = stream.upstream.wait_served(start + spooled, PATIENCE);
+        assert!(noted, "round {round}: more on disk than was served");
         let connections = stream.upstream.connections();
         assert_eq!(connections.len(), before + 1, "round {round}: one connection a daemon");
-        let start: u64 = connections[..before].iter().map(|c| c.served).sum();
         assert!(spooled <= connections[before].served, "round {round}: more on disk than was served");
         let range = usize::try_from(start).unwrap()..usize::try_from(start + spooled).unwrap();
         stream.served()[range].to_vec()

@@ -93,9 +93,12 @@ fn assert_figures(prometheus: &Prometheus, rig: &Rig) {
     };
     let status: Value = serde_json::from_str(&rig.daemon.get("/status").unwrap()).unwrap();
     for (path, count) in [("direct", "acked"), ("disk", "replayed")] {
-        let timed = value(&format!("spillway_delivery_seconds_count{{path='{path}'}}"));
-        assert_eq!(Some(timed), status["counts"][count].as_f64(), "{path}");
-        assert!(timed > 100.0, "{path}: {timed}");
+        let expected = status["counts"][count].as_f64().unwrap();
+        assert!(expected > 100.0, "{path}: {expected}");
+        prometheus.until("see every acknowledgement", || {
+            prometheus.instant(&format!("spillway_delivery_seconds_count{{path='{path}'}} == {expected}"))[0]
+                .is_object()
+        });
     }
     assert!(value("max_over_time(spillway_spool_oldest_milliseconds[5m])") > 1000.0);
     assert!(value("spillway_spool_oldest_milliseconds") < 0.5, "nothing waits any more");

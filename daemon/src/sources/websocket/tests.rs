@@ -109,7 +109,8 @@ fn what_the_standard_forbids_ends_the_connection() {
 
 #[tokio::test]
 async fn a_silent_peer_is_asked_and_then_given_up() {
-    let silence = Duration::from_millis(200);
+    // Held up for half of this, it would give up without having asked.
+    let silence = Duration::from_secs(2);
     let (mut connection, mut peer) = pair(Some(silence), 1 << 10).await;
     let begin = Instant::now();
     // It answers the first ping, so it may be silent for longer.
@@ -122,7 +123,8 @@ async fn a_silent_peer_is_asked_and_then_given_up() {
         peer.read_exact(&mut second).await.unwrap();
         second[0]
     };
-    let (broken, second) = tokio::join!(connection.next(), answered);
+    let both = async { tokio::join!(connection.next(), answered) };
+    let (broken, second) = tokio::time::timeout(Duration::from_secs(30), both).await.unwrap();
     let broken = broken.unwrap_err();
     assert!(broken.is_stall(), "{broken:?}");
     assert_eq!(second, 0x89);
@@ -131,11 +133,12 @@ async fn a_silent_peer_is_asked_and_then_given_up() {
 
 #[tokio::test]
 async fn a_long_message_that_comes_slowly_is_no_silence() {
-    let (mut connection, mut peer) = pair(Some(Duration::from_millis(400)), 1 << 10).await;
+    let (mut connection, mut peer) = pair(Some(Duration::from_millis(1_500)), 1 << 10).await;
+    // All of it takes longer than the silence that is given up, one byte far less.
     let drip = async {
         for byte in frame(Opcode::Text, true, b"0123456789") {
             peer.write_all(&[byte]).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(60)).await;
+            tokio::time::sleep(Duration::from_millis(150)).await;
         }
         peer
     };
