@@ -49,7 +49,7 @@ fn one_broker_away(seed: u64, more: &str) {
     let upstream =
         rig.upstream(seed, RECORDS, Options { rate: 1_500, pause_at: Some(1_000), ..Options::default() });
     let text = rig.config_text(&upstream.url(), &format!("{more}[admin]\nlisten = 'none'\n"));
-    let text = text.replace("[breaker]\n", "[breaker]\npartition_timeout = '1s'\n");
+    let text = text.replace("ack_timeout = '10s'", "ack_timeout = '1s'\npartition_timeout = '1s'");
     let config = Config::parse("test.toml", &text, &Environment::default()).unwrap();
     let daemon = Daemon::start(config).unwrap();
     let watch = daemon.watch();
