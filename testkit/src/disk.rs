@@ -190,7 +190,10 @@ impl Disk {
             write_until_full(&mut filler).map_err(failed)?;
         }
         // What is still on its way to the disk has its blocks now.
-        filler.sync_all().map_err(failed)
+        let synced = filler.sync_all().map_err(failed);
+        // A child that has not begun yet would hold the file, and its space beyond `free_up`.
+        children::while_none_starts(|| drop(filler));
+        synced
     }
 
     /// Gives all that [`Disk::fill`] took back.
