@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use common::{Rig, activity, rec};
+use spillway_testkit::children;
 
 fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spillway-consumer"));
@@ -32,7 +33,7 @@ fn configured(rig: &Rig) -> PathBuf {
 }
 
 fn run_with(arguments: &[&str], config: &Path) -> Output {
-    program().args(arguments).arg("--config").arg(config).output().unwrap()
+    children::output(program().args(arguments).arg("--config").arg(config)).unwrap()
 }
 
 #[test]
@@ -62,11 +63,11 @@ fn a_good_configuration_is_called_good_and_a_bad_one_is_explained() {
 
 #[test]
 fn arguments_are_explained() {
-    let help = program().args(["run", "--help"]).output().unwrap();
+    let help = children::output(program().args(["run", "--help"])).unwrap();
     assert_eq!(help.status.code(), Some(0));
     assert!(text(&help.stdout).contains("--drain"));
     for wrong in [&["fly"][..], &["run"], &[]] {
-        assert_eq!(program().args(wrong).output().unwrap().status.code(), Some(64), "{wrong:?}");
+        assert_eq!(children::output(program().args(wrong)).unwrap().status.code(), Some(64), "{wrong:?}");
     }
 }
 
@@ -88,7 +89,9 @@ fn a_signal_stops_it_in_order() {
     let rig = Rig::new(1);
     rig.send([rec(0, 1, 0, "ann"), rec(0, 2, 900, "ann")]);
     let config = configured(&rig);
-    let mut child = program().args(["run", "--config"]).arg(&config).stderr(Stdio::piped()).spawn().unwrap();
+    let mut command = program();
+    command.args(["run", "--config"]).arg(&config).stderr(Stdio::piped());
+    let mut child = children::spawn(&mut command).unwrap();
     let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
     let is_final = |line: std::io::Result<String>| line.unwrap().contains("windows are final");
     assert!(log.any(is_final), "it ended before its first window");
@@ -110,6 +113,6 @@ fn a_store_that_cannot_be_written_has_its_own_exit_code() {
 
 /// Asks a process to end, as a supervisor does.
 fn terminate(pid: u32) {
-    let status = Command::new("kill").args(["-TERM", &pid.to_string()]).status().unwrap();
-    assert!(status.success());
+    let kill = children::output(Command::new("kill").args(["-TERM", &pid.to_string()])).unwrap();
+    assert!(kill.status.success());
 }

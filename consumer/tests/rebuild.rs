@@ -5,12 +5,13 @@
 mod common;
 mod world;
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use common::{START, rows};
 use spillway_consumer::Config;
 use spillway_consumer::archive::Archive;
 use spillway_consumer::rebuild::{Copies, Rebuild, RebuildError, Rebuilt, rebuild};
+use spillway_testkit::children;
 use world::{DAY, TABLE, World, assert_rows};
 
 const MICROS: i64 = 1_000_000;
@@ -18,6 +19,13 @@ const MICROS: i64 = 1_000_000;
 fn count_again(world: &World, copies: Copies) -> Rebuilt {
     let (from, to) = (START * MICROS, (START + 30 * DAY) * MICROS);
     rebuild(&world.config(), &Rebuild { tables: vec![TABLE.into()], from, to, copies }).unwrap()
+}
+
+/// The same by the program.
+fn run(world: &World, period: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spillway-consumer"));
+    command.env_clear().args(["rebuild", "--table", TABLE]).args(period);
+    children::output(command.arg("--config").arg(configured(world))).unwrap()
 }
 
 /// In windows with events and without, on two days, at the edges of a window.
@@ -77,13 +85,7 @@ fn without_asking_kafka_copies_of_counted_events_count() {
 fn only_periods_of_the_range_are_counted_again() {
     let mut world = World::new();
     world.come_late(&[5, 2_410, 4_900]);
-    let output = Command::new(env!("CARGO_BIN_EXE_spillway-consumer"))
-        .env_clear()
-        .args(["rebuild", "--table", TABLE, "--from", "2026-11-01T00:40:00Z", "--to", "2026-11-01T01:00:00Z"])
-        .arg("--config")
-        .arg(configured(&world))
-        .output()
-        .unwrap();
+    let output = run(&world, &["--from", "2026-11-01T00:40:00Z", "--to", "2026-11-01T01:00:00Z"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(
@@ -137,12 +139,7 @@ fn records_that_kafka_has_deleted_are_asked_for_before_anything_is_written() {
     assert_rows(&world.shown(), &world.on_time.rows());
 
     // The program says the same, and that its input is not there.
-    let output = Command::new(env!("CARGO_BIN_EXE_spillway-consumer"))
-        .env_clear()
-        .args(["rebuild", "--table", TABLE, "--from", "2026-11-01", "--to", "2026-12-01", "--config"])
-        .arg(configured(&world))
-        .output()
-        .unwrap();
+    let output = run(&world, &["--from", "2026-11-01", "--to", "2026-12-01"]);
     assert_eq!(output.status.code(), Some(66), "{}", String::from_utf8_lossy(&output.stdout));
     assert!(String::from_utf8_lossy(&output.stderr).contains(&expected));
     assert!(!world.store().join("rebuilt").exists());

@@ -5,8 +5,9 @@
 mod common;
 mod world;
 
-use std::process::Output;
+use std::process::{Command, Output};
 
+use spillway_testkit::children;
 use world::{TABLE, World, assert_rows, show};
 
 fn text(output: &Output) -> String {
@@ -94,12 +95,9 @@ fn a_bucket_is_read_as_a_folder_is() {
     );
     let path = world.store().join("s3.toml");
     std::fs::write(&path, config).unwrap();
-    let of_bucket = std::process::Command::new(env!("CARGO_BIN_EXE_spillway-consumer"))
-        .env_clear()
-        .args(["show", TABLE, "--from", "2026-11-01", "--csv", "--config"])
-        .arg(&path)
-        .output()
-        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_spillway-consumer"));
+    command.env_clear().args(["show", TABLE, "--from", "2026-11-01", "--csv", "--config"]).arg(&path);
+    let of_bucket = children::output(&mut command).unwrap();
     let of_folder = show(world.store(), &[TABLE, "--from", "2026-11-01", "--csv"]);
     assert_eq!(text(&of_bucket), text(&of_folder));
     assert!(text(&of_bucket).lines().count() > 200);

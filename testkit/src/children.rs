@@ -5,8 +5,12 @@
 //! So no broker goes down while a child starts: every test that shares a process with a mock cluster
 //! starts its children here. That [`Command::spawn`] has returned does not mean that the copies are gone:
 //! the kernel wakes the parent before it closes them. A pipe tells when it has.
+//!
+//! The mock cluster accepts connections without close-on-exec. A child that kept one would keep it open when the
+//! mock closes it, and the client at its other end would wait for an answer until its own patience ends, a minute.
 
 use std::io::{self, Read as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{PoisonError, RwLock};
 
@@ -15,7 +19,8 @@ static STARTS: RwLock<()> = RwLock::new(());
 /// Above all descriptors that a test has, and below the usual limit of 1024: exec closes in their order.
 const LAST_DESCRIPTOR: i32 = 960;
 
-/// Starts `command`. Returns when the child has executed its program and holds nothing of ours.
+/// Starts `command`, which gets standard input, output and error, and nothing else of ours. Returns when the child
+/// has executed its program.
 ///
 /// # Errors
 /// As [`Command::spawn`].
@@ -24,11 +29,24 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
     let (mut closed, mark) = io::pipe()?;
     let last = rustix::io::fcntl_dupfd_cloexec(&mark, LAST_DESCRIPTOR)?;
     drop(mark);
-    let child = command.spawn();
+    #[expect(unsafe_code, reason = "only the child itself can mark what it was given, whoever opened it")]
+    // SAFETY: between fork and exec only what is async-signal-safe may be called: this is one system call, which
+    // allocates nothing and takes no lock, and the error is a number.
+    let child = unsafe { command.pre_exec(close_on_exec) }.spawn();
     drop(last);
     // Ends when the last copy of the mark is closed, and with it all that stood before it.
     let _ = closed.read(&mut [0])?;
     child
+}
+
+/// Marks all descriptors but the three standard ones to be closed by exec.
+fn close_on_exec() -> io::Result<()> {
+    const FIRST: libc::c_uint = 3;
+    #[expect(unsafe_code, reason = "the standard library has no such call")]
+    // SAFETY: it takes numbers only, and closes nothing by itself.
+    let outcome =
+        unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if outcome == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Runs `command` to its end, with nothing to read; what it printed.
@@ -43,4 +61,28 @@ pub fn output(command: &mut Command) -> io::Result<Output> {
 pub(crate) fn while_none_starts<T>(act: impl FnOnce() -> T) -> T {
     let _alone = STARTS.write().unwrap_or_else(PoisonError::into_inner);
     act()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    #[test]
+    fn a_child_gets_nothing_but_its_standard_streams() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        // As the mock cluster accepts: without close-on-exec.
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
+        let name = std::fs::read_link(format!("/proc/self/fd/{}", raw(&socket))).unwrap();
+        let listed = output(Command::new("ls").args(["-l", "/proc/self/fd"])).unwrap();
+        let listed = String::from_utf8(listed.stdout).unwrap();
+        assert!(listed.contains(" 2 -> "), "{listed}");
+        assert!(!listed.contains(name.to_str().unwrap()), "{listed}");
+    }
+
+    fn raw(socket: &impl AsFd) -> i32 {
+        std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd())
+    }
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use spillway_consumer::Config;
+use spillway_testkit::children;
 
 use crate::common::{Rec, Rig, Rows, START};
 
@@ -154,7 +155,8 @@ impl World {
 /// Runs `show` on a folder.
 pub(crate) fn show(store: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_spillway-consumer"));
-    command.env_clear().arg("show").args(arguments).arg("--store").arg(store).output().unwrap()
+    command.env_clear().arg("show").args(arguments).arg("--store").arg(store);
+    children::output(&mut command).unwrap()
 }
 
 /// Rows of `city_activity` from CSV; its cities have no commas.
