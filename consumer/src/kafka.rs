@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::{ClientContext, OAuthToken};
@@ -264,15 +264,42 @@ pub(crate) fn set_paused(client: &Client, topic: &str, partitions: &[i32], pause
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Leaves the group, so that the next member need not wait for this one's session to expire.
-pub(crate) fn close(client: &Client) {
+///
+/// Without a coordinator librdkafka waits for it for as long as the session lasts, with a commit under way or without:
+/// a stop does not. What it waits for goes on beside what is left of this process. Nothing depends on it: the log
+/// says what is done, and what was read again is known.
+pub(crate) fn close(client: &Arc<Client>) {
     client.context().is_closing.store(true, Ordering::Relaxed);
     if let Err(error) = client.close_queue() {
         tracing::warn!(event = "kafka_not_closed", %error, "the Kafka client cannot be closed in order");
         return;
     }
     let began = Instant::now();
-    while !client.closed() && began.elapsed() < CLOSE_TIMEOUT {
-        // What is still delivered is read again by the next run.
-        drop(client.poll(Duration::from_millis(20)));
+    while began.elapsed() < CLOSE_TIMEOUT {
+        if client.closed() {
+            return;
+        }
+        serve_closing(client);
     }
+    let waited_ms = CLOSE_TIMEOUT.as_millis();
+    tracing::warn!(
+        event = "kafka_not_closed",
+        waited_ms,
+        "the group's coordinator does not answer; not waiting for it"
+    );
+    // Whoever drops a client last waits until it is closed: that is this thread.
+    let owned = Arc::clone(client);
+    let left = std::thread::Builder::new().name("leaving".into()).spawn(move || {
+        while !owned.closed() {
+            serve_closing(&owned);
+        }
+    });
+    if let Err(error) = left {
+        tracing::debug!(%error, "no thread to leave the group on; the stop waits for it");
+    }
+}
+
+/// What is still delivered is read again by the next run.
+fn serve_closing(client: &Client) {
+    drop(client.poll(Duration::from_millis(20)));
 }

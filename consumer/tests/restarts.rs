@@ -208,9 +208,9 @@ fn a_run_stops_soon_when_its_coordinator_is_away_and_a_commit_waits_for_it() {
     let rig = Rig::new(1);
     rig.send([rec(0, 1, 0, "ann")]);
     let mut config = rig.config();
-    // Without a coordinator there is no sign of life: the session must outlast what is written until the stop, which
-    // waits for the commit as long.
-    config.kafka.options.push(("session.timeout.ms".into(), "20000".into()));
+    // Without a coordinator there is no sign of life: the session must outlast what is written until the stop. As
+    // long, left alone, librdkafka would wait with the commit, and with leaving the group.
+    config.kafka.options.push(("session.timeout.ms".into(), "120000".into()));
     let running = rig.start(config);
     running.wait("the record", |p| p.read == 1);
     // Partition 0 is led by broker 1; the group's coordinator is one of the others.

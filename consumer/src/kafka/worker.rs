@@ -3,14 +3,18 @@
 
 use std::io;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 /// How long it waits for a question before it comes around.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// See the module. When it is dropped, it waits for the question under way.
+/// How long the question under way is waited for when the worker is dropped.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
+
+/// See the module. When it is dropped, it waits a little for the question under way; one that takes longer is left
+/// to its thread, which then ends by itself.
 #[derive(Debug)]
 pub(crate) struct Worker<Q, A> {
     name: &'static str,
@@ -76,9 +80,19 @@ impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
 impl<Q, A> Drop for Worker<Q, A> {
     fn drop(&mut self) {
         self.questions = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
+        let deadline = Instant::now() + LAST_ANSWER;
+        let ended = loop {
+            match self.answers.recv_deadline(deadline) {
+                // Nobody wants it any more.
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break true,
+                Err(RecvTimeoutError::Timeout) => break false,
+            }
+        };
+        let thread = self.thread.take();
+        if !ended {
+            tracing::debug!(thread = self.name, "what is under way is not waited for");
+        } else if thread.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!(event = "thread_panicked", thread = self.name, "a thread panicked");
         }
     }
@@ -86,8 +100,6 @@ impl<Q, A> Drop for Worker<Q, A> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
 
     #[test]
@@ -109,6 +121,28 @@ mod tests {
         let answer = std::iter::repeat_with(|| worker.answer()).find_map(|answer| answer);
         assert_eq!(answer, Some(6));
         assert!(!worker.is_busy());
+    }
+
+    #[test]
+    fn an_end_does_not_wait_for_an_answer_that_does_not_come() {
+        let (hold, held) = bounded::<()>(0);
+        let (ended, end) = bounded::<()>(0);
+        let mut worker = Worker::start(
+            "test",
+            || {},
+            move |(): ()| {
+                let _until_it_ends = &ended;
+                assert!(held.recv().is_err());
+            },
+        )
+        .unwrap();
+        assert!(worker.ask(()));
+        drop(worker);
+        // It came back though the question is under way, which ends by itself later, and the thread with it.
+        assert_eq!(end.try_recv(), Err(crossbeam_channel::TryRecvError::Empty));
+        drop(hold);
+        let patience = Duration::from_secs(60);
+        assert_eq!(end.recv_timeout(patience), Err(RecvTimeoutError::Disconnected));
     }
 
     #[test]
