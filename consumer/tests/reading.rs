@@ -88,8 +88,9 @@ fn the_commands_of_the_page_are_those_of_the_program() {
         PAGE.lines().filter(|line| line.starts_with("spillway-consumer ")).map(words).collect();
     assert_eq!(commands.len(), 5);
     for words in commands {
+        let empty = tempfile::tempdir().unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_spillway-consumer"));
-        command.env_clear().args(&words).current_dir(tempfile::tempdir().unwrap().path());
+        command.env_clear().args(&words).current_dir(empty.path());
         let output = children::output(&mut command).unwrap();
         // The folder is empty: the configuration or the store is missing, and nothing is wrong with the words.
         assert!(matches!(output.status.code(), Some(66 | 78)), "{words:?}: {output:?}");

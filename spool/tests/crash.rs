@@ -31,8 +31,8 @@ fn alone() -> MutexGuard<'static, ()> {
 fn child_config(dir: &Path, point: &str) -> Config {
     let config = config(dir);
     match point {
-        // Only a spool that drops anything gets there.
-        "drop.recorded" => Config { quota_bytes: 30_000, when_full: WhenFull::DropOldest, ..config },
+        // Only a spool that drops anything gets there: its log alone comes to more than this, and nothing is read.
+        "drop.recorded" => Config { quota_bytes: 12_000, when_full: WhenFull::DropOldest, ..config },
         _ => config,
     }
 }
@@ -99,7 +99,7 @@ fn child() {
             let id = spool.dead_put(&round.to_le_bytes(), "crash", round).unwrap();
             say(&format!("dead {id}"));
         }
-        if round % 25 == 0 {
+        if round % 25 == 0 && point != "drop.recorded" {
             // Everything, so that segments are drained and deleted.
             while let Some(batch) = reader.next().unwrap() {
                 say(&format!("acknowledging {}", batch.end_seq()));
