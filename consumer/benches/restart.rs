@@ -143,7 +143,7 @@ fn launch(case: &Case, dir: &Path, bootstrap: &str, topic: &str) -> Launch {
         dir.join("store").display(),
         case.tables,
     );
-    let binary = build_binary("spillway-consumer", "spillway-consumer").unwrap();
+    let binary = build_binary("spillway-consumer").unwrap();
     Launch { binary, dir: dir.to_owned(), config, hosts: None }
 }
 

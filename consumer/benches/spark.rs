@@ -103,7 +103,7 @@ struct Field {
 
 impl Field {
     fn set() -> Self {
-        let build = || program::build_binary("spillway-consumer", "spillway-consumer").unwrap();
+        let build = || program::build_binary("spillway-consumer").unwrap();
         Self {
             program: given("--program").map_or_else(build, PathBuf::from),
             spark: Spark::get().unwrap(),

@@ -73,17 +73,21 @@ fn system(action: impl Into<String>) -> impl FnOnce(std::io::Error) -> Error {
 /// # Errors
 /// When cargo cannot be run or fails.
 pub fn build() -> Result<PathBuf, Error> {
-    build_binary("spillway-daemon", "spillwayd")
+    build_binary("spillwayd")
 }
 
-/// Builds a program of the workspace in the profile of the caller, and says where it is.
+/// Builds a program of the workspace in the profile of the caller, and says where it is. With the features that the
+/// whole workspace comes to, as the tests are: for one package alone its dependencies would be built again.
 ///
 /// # Errors
 /// When cargo cannot be run or fails.
-pub fn build_binary(package: &str, name: &str) -> Result<PathBuf, Error> {
+pub fn build_binary(name: &str) -> Result<PathBuf, Error> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "-p", package, "--bin", name, "--message-format=json"]);
+    command.args(["build", "--workspace", "--bin", name, "--message-format=json"]);
+    if cfg!(feature = "kafka") {
+        command.args(["--features", "spillway-testkit/kafka"]);
+    }
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }

@@ -33,7 +33,7 @@ fn launch(dir: &Path, name: &str, topic: &str, instance_id: &str) -> Launch {
         SESSION.as_millis(),
         dir.join("store").display(),
     );
-    let binary = build_binary("spillway-consumer", "spillway-consumer").unwrap();
+    let binary = build_binary("spillway-consumer").unwrap();
     Launch { binary, dir: folder, config, hosts: None }
 }
 

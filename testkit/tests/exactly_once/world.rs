@@ -29,7 +29,7 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn start(quick: bool) -> Outcome<Self> {
-        let binary = program::build_binary("spillway-consumer", "spillway-consumer")?;
+        let binary = program::build_binary("spillway-consumer")?;
         let (kafka, store) = if quick {
             (Kafka::Mock(Mock::start(3)?), Store::Memory(Memory::start()?))
         } else {

@@ -151,7 +151,7 @@ impl System {
             self.folder("store").display(),
             plan.tables,
         );
-        let build = || build_binary("spillway-consumer", "spillway-consumer").unwrap();
+        let build = || build_binary("spillway-consumer").unwrap();
         Launch {
             binary: BINARY.get_or_init(build).clone(),
             dir: self.folder("consumer"),

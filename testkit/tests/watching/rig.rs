@@ -99,7 +99,7 @@ fn consumer(dir: &Path, bootstrap: &str) -> Launch {
          [[table]]\nname = 'words'\nwindow = '5m'\ngroup_by = ['word']\nmetrics = ['events']\n",
         store.display(),
     );
-    let binary = build_binary("spillway-consumer", "spillway-consumer").unwrap();
+    let binary = build_binary("spillway-consumer").unwrap();
     Launch { binary, dir, config, hosts: None }
 }
 
