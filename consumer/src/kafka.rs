@@ -265,9 +265,9 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Leaves the group, so that the next member need not wait for this one's session to expire.
 ///
-/// Without a coordinator librdkafka waits for it for as long as the session lasts, with a commit under way or without:
-/// a stop does not. What it waits for goes on beside what is left of this process. Nothing depends on it: the log
-/// says what is done, and what was read again is known.
+/// A commit for which there is no coordinator librdkafka keeps for as long as the session lasts, and does not close
+/// before. A stop leaves that to a thread, and to the end of the process. Nothing depends on it: the log says what is
+/// done, and what is read again is known.
 pub(crate) fn close(client: &Arc<Client>) {
     client.context().is_closing.store(true, Ordering::Relaxed);
     if let Err(error) = client.close_queue() {
