@@ -66,7 +66,7 @@ pub(crate) fn while_none_starts<T>(act: impl FnOnce() -> T) -> T {
 #[cfg(test)]
 mod tests {
     use std::net::TcpListener;
-    use std::os::fd::AsFd;
+    use std::os::fd::AsRawFd as _;
 
     use super::*;
 
@@ -75,14 +75,10 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         // As the mock cluster accepts: without close-on-exec.
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::empty()).unwrap();
-        let name = std::fs::read_link(format!("/proc/self/fd/{}", raw(&socket))).unwrap();
+        let name = std::fs::read_link(format!("/proc/self/fd/{}", socket.as_raw_fd())).unwrap();
         let listed = output(Command::new("ls").args(["-l", "/proc/self/fd"])).unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
         assert!(listed.contains(" 2 -> "), "{listed}");
         assert!(!listed.contains(name.to_str().unwrap()), "{listed}");
-    }
-
-    fn raw(socket: &impl AsFd) -> i32 {
-        std::os::fd::AsRawFd::as_raw_fd(&socket.as_fd())
     }
 }
